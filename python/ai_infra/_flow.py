@@ -1,0 +1,86 @@
+"""One operation, two worlds: the sync and the async face of everything that does I/O.
+
+An operation that needs something from outside is written once, as a generator that *yields* a request
+and receives the answer. A request is any object with two methods::
+
+    class Request(Protocol):
+        def run(self) -> Any: ...            # do it now, blocking
+        async def arun(self) -> Any: ...     # do it without blocking the event loop
+
+:func:`run` and :func:`arun` drive such a generator to its return value. An exception raised by a request
+is thrown into the generator at the ``yield``, so ``try`` works there as anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Request(Protocol):
+    """Something an operation needs from outside, in both worlds."""
+
+    def run(self) -> Any:
+        """Do it, blocking."""
+
+    def arun(self) -> Awaitable[Any]:
+        """Do it, without blocking the event loop."""
+
+
+class Call:
+    """A request made of two callables, one for each world."""
+
+    __slots__ = ("_async", "_sync")
+
+    def __init__(self, sync: Callable[[], Any], async_: Callable[[], Awaitable[Any]]) -> None:
+        self._sync = sync
+        self._async = async_
+
+    def run(self) -> Any:
+        """Call the sync half."""
+        return self._sync()
+
+    def arun(self) -> Awaitable[Any]:
+        """Call the async half."""
+        return self._async()
+
+
+Flow = Generator[Request, Any, T]
+
+
+def run(flow: Flow[T]) -> T:
+    """Drive ``flow`` to its end, blocking on each request."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = request.run()
+            except BaseException as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()
+
+
+async def arun(flow: Flow[T]) -> T:
+    """Drive ``flow`` to its end, awaiting each request. Cancellation is thrown into the flow too."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = await request.arun()
+            except BaseException as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()

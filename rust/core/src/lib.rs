@@ -1,0 +1,5 @@
+//! The engine of `ai-infra-memory`: everything that is hot, and nothing that knows of Python.
+//!
+//! Dependencies point one way: `error` is used by all; the other modules do no I/O.
+
+pub mod error;

@@ -1,0 +1,10 @@
+//! `ai_infra._core`: the native module. One file here for each module of the core.
+
+mod error;
+
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    /// True when the module was built without optimizations; the package warns about it.
+    #[pymodule_export]
+    const DEBUG_BUILD: bool = cfg!(debug_assertions);
+}
