@@ -13,10 +13,12 @@ is thrown into the generator at the ``yield``, so ``try`` works there as anywher
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import update_wrapper
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Request(Protocol):
@@ -84,3 +86,31 @@ async def arun(flow: Flow[T]) -> T:
         return result
     finally:
         flow.close()
+
+
+def blocking(operation: Callable[P, Flow[T]], name: str) -> Callable[P, T]:
+    """The sync face of an operation, called ``name``, with the operation's signature and docstring."""
+
+    def face(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(operation(*args, **kwargs))
+
+    return _named(face, operation, name)
+
+
+def awaiting(operation: Callable[P, Flow[T]], name: str) -> Callable[P, Coroutine[Any, Any, T]]:
+    """The async face of an operation, called ``name``, with the operation's signature and docstring."""
+
+    async def face(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await arun(operation(*args, **kwargs))
+
+    return _named(face, operation, name)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _named(face: F, operation: Callable[..., Any], name: str) -> F:
+    update_wrapper(face, operation)
+    face.__name__ = name
+    face.__qualname__ = name
+    return face

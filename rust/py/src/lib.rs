@@ -1,9 +1,17 @@
 //! `ai_infra._core`: the native module. One file here for each module of the core.
 
 mod error;
+mod fit;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::fit::FitPlanner;
+
+    /// The version of the package.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+
     /// True when the module was built without optimizations; the package warns about it.
     #[pymodule_export]
     const DEBUG_BUILD: bool = cfg!(debug_assertions);
