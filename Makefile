@@ -1,0 +1,62 @@
+# The one list of commands. `make demo` and `make test` need Python 3.11, Rust, gcc, make and git, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+
+.PHONY: help demo test test-rust test-python types lint format docs bench nightly wheel clean
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+# Two layers, so that the demo does not wait for the test tools.
+$(VENV)/.base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt pip maturin openai
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) install -c constraints.txt -r requirements-dev.txt
+	@touch $@
+
+.PHONY: build
+build: $(VENV)/.base
+	$(BIN)/maturin develop --release --quiet --skip-install 2>/dev/null || $(BIN)/maturin develop --release --quiet
+
+demo: build  ## the main job on the conversation that ships with the product
+	$(BIN)/ai-infra demo
+
+test: $(VENV)/.dev build lint types test-rust test-python  ## everything CI runs
+
+test-rust:  ## the core's own tests
+	cargo test --quiet --locked --release -p ai-infra-core
+
+test-python:  ## pytest: properties, contracts, executed docs
+	$(BIN)/python -m pytest
+
+types:  ## mypy, and the stubs of the native module against the binary
+	$(BIN)/mypy
+	$(BIN)/stubtest ai_infra._core --ignore-disjoint-bases
+
+lint:  ## ruff, rustfmt, clippy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --release --all-targets -- -D warnings
+
+format:  ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt --all
+
+bench: $(VENV)/.dev build  ## side by side with the peers, in one run
+	$(PIP) install -r benches/requirements.txt
+	$(BIN)/python -m benches
+
+wheel: $(VENV)/.base  ## a wheel for this platform, in dist/
+	$(BIN)/maturin build --release --out dist
+
+clean:  ## remove what was built
+	rm -rf target dist $(VENV)
