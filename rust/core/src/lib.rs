@@ -3,3 +3,4 @@
 //! Dependencies point one way: `error` is used by all; the other modules do no I/O.
 
 pub mod error;
+pub mod tokens;

@@ -1,9 +1,13 @@
 //! `ai_infra._core`: the native module. One file here for each module of the core.
 
 mod error;
+mod tokens;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::tokens::Encoding;
+
     /// True when the module was built without optimizations; the package warns about it.
     #[pymodule_export]
     const DEBUG_BUILD: bool = cfg!(debug_assertions);
