@@ -2,11 +2,14 @@
 
 mod error;
 mod fit;
+mod tokens;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
     use crate::fit::FitPlanner;
+    #[pymodule_export]
+    use crate::tokens::Encoding;
 
     /// The version of the package.
     #[pymodule_export]

@@ -1,0 +1,85 @@
+//! How each token is made: the two tokens of its last merge, and the table of all such pairs.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::Output;
+
+/// FNV-1a over words: the standard hasher would take most of the build's time.
+#[derive(Default)]
+pub struct FastHasher(u64);
+
+impl Hasher for FastHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = (self.0 ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            self.0 ^= self.0 >> 29;
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+pub type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
+
+/// The last merge of every token.
+pub struct Merges {
+    /// `(left, right)` for each token; `(t, t)` for a single byte and for a token that merging never makes.
+    pub splits: Vec<(u32, u32)>,
+    /// False for tokens that merging their bytes does not end in; only a whole pre-token can be one.
+    pub reachable: Vec<bool>,
+}
+
+impl Merges {
+    /// Merges the bytes of each token and notes the last step.
+    pub fn new(tokens: &[Vec<u8>]) -> Self {
+        let ranks: FastMap<&[u8], u32> = (0..).zip(tokens).map(|(rank, token)| (&token[..], rank)).collect();
+        assert_eq!(ranks.len(), tokens.len(), "a token twice");
+        let mut splits = Vec::with_capacity(tokens.len());
+        let mut reachable = Vec::with_capacity(tokens.len());
+        for (rank, token) in (0_u32..).zip(tokens) {
+            let split = if token.len() == 1 { Some((rank, rank)) } else { last_merge(token, &ranks) };
+            reachable.push(split.is_some());
+            splits.push(split.unwrap_or((rank, rank)));
+        }
+        Self { splits, reachable }
+    }
+
+    /// Writes `NAME.splits` (left and right alternating) and `NAME.pairs`, a hash table of
+    /// `left << 36 | right << 18 | token`; see `src/tokens/bpe.rs`, which has the same hash function.
+    pub fn write(&self, out: &Output, name: &str) {
+        out.u32s(&format!("{name}.splits"), &self.splits.iter().flat_map(|&(l, r)| [l, r]).collect::<Vec<_>>());
+        let bits = (self.splits.len() * 4 / 3).next_power_of_two().trailing_zeros();
+        let mut table = vec![u64::MAX; 1 << bits];
+        for (token, &(left, right)) in (0_u64..).zip(&self.splits) {
+            if u64::from(left) == token {
+                continue;
+            }
+            let key = u64::from(left) << 18 | u64::from(right);
+            let mut slot = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize;
+            while table[slot] != u64::MAX {
+                slot = (slot + 1) & (table.len() - 1);
+            }
+            table[slot] = key << 18 | token;
+        }
+        out.u64s(&format!("{name}.pairs"), &table);
+    }
+}
+
+/// The two tokens whose merge makes `token` last, or `None` if merging its bytes does not end in it.
+fn last_merge(token: &[u8], ranks: &FastMap<&[u8], u32>) -> Option<(u32, u32)> {
+    // `ends[i]` is the end of part i; always merge the pair of lowest rank, the leftmost of equals.
+    let mut ends: Vec<usize> = (1..=token.len()).collect();
+    while ends.len() > 2 {
+        let start = |i: usize| if i == 0 { 0 } else { ends[i - 1] };
+        let best = (0..ends.len() - 1)
+            .filter_map(|i| Some((*ranks.get(&token[start(i)..ends[i + 1]])?, i)))
+            .min()?;
+        ends.remove(best.1);
+    }
+    Some((*ranks.get(&token[..ends[0]])?, *ranks.get(&token[ends[0]..])?))
+}

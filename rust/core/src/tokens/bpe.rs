@@ -1,0 +1,152 @@
+//! Byte-pair merging without merging: the only sequence of tokens that merging can end in, found left to right.
+//!
+//! Two facts carry this (they are the method of GitHub's `bpe` crate, whose documentation proves them):
+//! a sequence of tokens is what merging a text ends in exactly if each two neighbours, taken alone, stay as they
+//! are; and the encoding of a prefix of the text never depends on what follows, except at its end. So a search
+//! that takes the longest token at each position and steps back to a shorter one when it does not fit its left
+//! neighbour finds the encoding, and visits each position once as a dead end: time is linear in the text.
+
+use super::vocabulary::Vocabulary;
+
+/// Multiplier of the hash of a pair; must equal the one in `build/merges.rs`.
+const PAIR_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+/// The base of the trie's root.
+const ROOT: u64 = 256;
+/// No token.
+pub const NONE: u32 = u32::MAX;
+
+impl Vocabulary {
+    /// The longest token that `text` starts with, or [`NONE`] if it is empty.
+    #[inline(always)]
+    fn longest(&self, text: &[u8]) -> u32 {
+        let mut base = ROOT;
+        let mut best = 0;
+        for &byte in text {
+            let unit = self.trie.get((base ^ u64::from(byte)) as usize).copied().unwrap_or(0);
+            if unit & 0x1FF != u64::from(byte) + 1 {
+                break;
+            }
+            let token = (unit >> 33) as u32;
+            best = if token == 0 { best } else { token };
+            base = (unit >> 9) & 0xFF_FFFF;
+            if base == 0 {
+                break;
+            }
+        }
+        best.wrapping_sub(1)
+    }
+
+    #[inline(always)]
+    fn length(&self, token: u32) -> usize {
+        self.lengths.get(token as usize).copied().map_or(1, usize::from)
+    }
+
+    /// The token that `left` and `right` merge into, or [`NONE`].
+    #[inline(always)]
+    fn merged(&self, left: u32, right: u32) -> u32 {
+        let key = u64::from(left) << 18 | u64::from(right);
+        let mask = self.pairs.len() - 1;
+        let mut slot = (key.wrapping_mul(PAIR_HASH) >> (self.pairs.len().leading_zeros() + 1)) as usize;
+        loop {
+            match self.pairs.get(slot & mask) {
+                Some(&pair) if pair >> 18 == key => return (pair & 0x3_FFFF) as u32,
+                Some(&u64::MAX) | None => return NONE,
+                _ => slot += 1,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn split(&self, token: u32) -> [u32; 2] {
+        self.splits.get(token as usize).copied().unwrap_or([token, token])
+    }
+
+    /// Whether merging leaves the boundary between `left` and `right` alone.
+    ///
+    /// Undoes their merges from the last to the first. The two parts that touch the boundary at any moment must
+    /// not be a pair that merges before the merge undone last; equal ranks merge leftmost first.
+    fn stays_apart(&self, mut left: u32, mut right: u32) -> bool {
+        let mut limit = NONE;
+        loop {
+            // A token's number is its rank, so `limit` is the moment of the merge undone last.
+            if self.merged(left, right) < limit {
+                return false;
+            }
+            // The bytes have the lowest ranks: where the later of the two is a single byte, both are.
+            if left > right {
+                let [_, part] = self.split(left);
+                if part == left {
+                    return true;
+                }
+                limit = left;
+                left = part;
+            } else {
+                let [part, _] = self.split(right);
+                if part == right {
+                    return true;
+                }
+                // Of equal ranks the leftmost merges first, and that is the pair across the boundary.
+                limit = right + 1;
+                right = part;
+            }
+        }
+    }
+
+    /// How many tokens merging the bytes of `piece` ends in. The tokens stay in `scratch`.
+    pub fn merge_count(&self, piece: &[u8], scratch: &mut Scratch) -> usize {
+        scratch.reset(piece.len());
+        let mut at = 0;
+        let mut token = self.longest(piece);
+        while at < piece.len() {
+            let left = scratch.tokens.last().copied();
+            loop {
+                let end = at + self.length(token);
+                if !scratch.is_dead(end) && left.is_none_or(|left| self.stays_apart(left, token)) {
+                    scratch.tokens.push(token);
+                    at = end;
+                    token = self.longest(piece.get(at..).unwrap_or_default());
+                    break;
+                }
+                token = self.prefixes.get(token as usize).copied().unwrap_or(NONE);
+                if token == NONE {
+                    // No token fits here: the token before was wrong, and nothing may end here again.
+                    scratch.kill(at);
+                    let Some(last) = scratch.tokens.pop() else {
+                        return piece.len(); // cannot be: every single byte is a token
+                    };
+                    at -= self.length(last);
+                    token = last;
+                    break;
+                }
+            }
+        }
+        scratch.tokens.len()
+    }
+}
+
+/// Memory of [`Vocabulary::merge_count`], kept between calls.
+#[derive(Default)]
+pub struct Scratch {
+    /// The tokens found so far.
+    pub tokens: Vec<u32>,
+    /// One bit for each position: no encoding passes through it.
+    dead: Vec<u64>,
+}
+
+impl Scratch {
+    fn reset(&mut self, length: usize) {
+        self.tokens.clear();
+        self.dead.clear();
+        self.dead.resize(length / 64 + 1, 0);
+    }
+
+    fn is_dead(&self, at: usize) -> bool {
+        self.dead.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 != 0)
+    }
+
+    fn kill(&mut self, at: usize) {
+        if let Some(word) = self.dead.get_mut(at / 64) {
+            *word |= 1 << (at % 64);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The generated tables of each vocabulary. `build.rs` and `build/` write them and document their layout.
+
+/// One vocabulary; every field is a table in the binary.
+pub struct Vocabulary {
+    /// Tokens of at most 7 bytes: an open-addressing table of 8-byte slots.
+    pub short: &'static [u64],
+    /// Tokens of 8 to 15 bytes: 16-byte slots.
+    pub middle: &'static [[u64; 2]],
+    /// Which two tokens merge into which.
+    pub pairs: &'static [u64],
+    /// The last merge of each token, `[t, t]` for a single byte.
+    pub splits: &'static [[u32; 2]],
+    /// The longest proper prefix of each token that is a token; `u32::MAX` if there is none.
+    pub prefixes: &'static [u32],
+    /// All tokens that merging can make, as a double-array trie.
+    pub trie: &'static [u64],
+    /// The length of each token in bytes.
+    pub lengths: &'static [u8],
+    /// All tokens, one after another, in rank order.
+    pub bytes: &'static [u8],
+}
+
+/// Bytes with the alignment of the widest table entry.
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
+
+/// A generated file as a slice of `$type`.
+macro_rules! table {
+    ($name:expr, $type:ty) => {{
+        static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name)));
+        // SAFETY: the bytes live as long as the program, are aligned to 64, any bit pattern is a valid integer,
+        // and the length is rounded down to whole entries.
+        unsafe { std::slice::from_raw_parts(FILE.0.as_ptr().cast::<$type>(), FILE.0.len() / size_of::<$type>()) }
+    }};
+}
+
+macro_rules! vocabulary {
+    ($name:literal) => {
+        Vocabulary {
+            short: table!(concat!($name, ".short"), u64),
+            middle: table!(concat!($name, ".middle"), [u64; 2]),
+            pairs: table!(concat!($name, ".pairs"), u64),
+            splits: table!(concat!($name, ".splits"), [u32; 2]),
+            prefixes: table!(concat!($name, ".prefixes"), u32),
+            trie: table!(concat!($name, ".trie"), u64),
+            lengths: table!(concat!($name, ".lengths"), u8),
+            bytes: table!(concat!($name, ".bytes"), u8),
+        }
+    };
+}
+
+/// The ordinary tokens of `o200k_base` and `o200k_harmony`.
+pub static O200K: Vocabulary = vocabulary!("o200k");
+/// The ordinary tokens of `cl100k_base`.
+pub static CL100K: Vocabulary = vocabulary!("cl100k");
+/// The ordinary tokens of `p50k_base`.
+pub static P50K: Vocabulary = vocabulary!("p50k");
+/// The ordinary tokens of `r50k_base`.
+pub static R50K: Vocabulary = vocabulary!("r50k");
+
+impl Vocabulary {
+    /// All tokens in rank order.
+    pub fn tokens(&self) -> impl Iterator<Item = &'static [u8]> + use<> {
+        let mut rest = self.bytes;
+        self.lengths.iter().map_while(move |&length| {
+            let (token, tail) = rest.split_at_checked(usize::from(length))?;
+            rest = tail;
+            Some(token)
+        })
+    }
+}
