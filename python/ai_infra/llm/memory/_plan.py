@@ -43,10 +43,11 @@ class Plan:
         self.old_summary_at: int | None = None
         self._find_old_summary()
         self.newest_user = self._newest_user()
+        self.newest = self._newest() if self.newest_user is None else self.newest_user
         self.always = self._always(pinned)
         required = [messages[at] for at in self.head_indices()] + [messages[at] for at in self.always]
         self.required = sum(counter.messages(required)) + counter.tools(tools)
-        if self.end:
+        if self.head_indices() or self.always:
             self.required += counter.priming
 
     def head_indices(self) -> list[int]:
@@ -106,9 +107,17 @@ class Plan:
             return SystemMessage(content=fields["content"])
         return wrap(fields, _SystemMessage)
 
-    def cost(self, message: AnyMessage | None) -> int:
-        """The tokens of one message; none for None."""
-        return 0 if message is None else sum(self.counter.messages([message]))
+    def summary_cost(self, summary: str | None) -> int:
+        """The tokens that the summary's message adds to the prompt."""
+        message = self.summary_message(summary)
+        return 0 if message is None else self._added(message)
+
+    def summary_frame(self) -> int:
+        """The tokens that a summary's message adds to the prompt before the summary itself."""
+        return self._added({"role": "system", "content": SUMMARY_PREFIX})
+
+    def _added(self, message: AnyMessage) -> int:
+        return sum(self.counter.messages([message])) + (0 if self.required else self.counter.priming)
 
     def too_long(self, budget: int, needed: int, what: str) -> ContextLengthError:
         """The error for a prompt whose must-keep part does not fit."""
@@ -126,11 +135,11 @@ class Plan:
             named.append("the system prompt")
         if self.newest_user is not None:
             named.append("the newest user message")
-        if set(self.always) - ({self.newest_user} if self.newest_user is not None else set()):
-            named.append("what is pinned")
-        if not named:
-            return "an empty prompt"
-        return "what must stay (" + ", ".join(named) + ")" if len(named) > 1 else named[0]
+        elif self.newest is not None:
+            named.append("the newest message")
+        if len(self.always) > (self.newest is not None):
+            named.append("what is pinned or belongs to the same tool call")
+        return "what must stay (" + ", ".join(named) + ")" if len(named) != 1 else named[0]
 
     def _head_end(self) -> int:
         head = 0
@@ -157,8 +166,16 @@ class Plan:
                         return at
         return None
 
+    def _newest(self) -> int | None:
+        """Where nobody asks anything: the newest message that can be sent at all."""
+        for at in range(self.end - 1, self.head - 1, -1):
+            group = self.groups.of(at, links_of(fields_of(self.messages[at])))
+            if group is None or not group.broken:
+                return at
+        return None
+
     def _always(self, pinned: Pinned) -> list[int]:
-        wanted: set[int] = set() if self.newest_user is None else {self.newest_user}
+        wanted: set[int] = set() if self.newest is None else {self.newest}
         if callable(pinned):
             wanted.update(at for at in range(self.head, self.end) if pinned(self.messages[at]))
         elif pinned is not None:

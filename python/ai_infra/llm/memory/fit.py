@@ -89,7 +89,7 @@ def _fit(
     tools = list(tools) if tools else None
     plan = Plan(as_list(messages), counter, tools=tools, pinned=pinned)
     old = summary or plan.old_summary
-    old_tokens = plan.cost(plan.summary_message(old))
+    old_tokens = plan.summary_cost(old)
     if plan.required > max_tokens:
         raise plan.too_long(max_tokens, plan.required, plan.describe_required())
     shrink = summarize and plan.required + old_tokens > max_tokens
@@ -131,7 +131,7 @@ def _summarize(
 ) -> Flow[tuple[str, int, int]]:
     """Chooses what to summarize and asks for it. Answers the summary, the cut and the tokens behind it."""
     limit = max_summary_tokens or max(MIN_SUMMARY_TOKENS, min(1_024, max_tokens // 4))
-    around = plan.cost({"role": "system", "content": SUMMARY_PREFIX})
+    around = plan.summary_frame()
     room = max_tokens - plan.required - around
     if room < MIN_SUMMARY_TOKENS:
         needed = plan.required + around + MIN_SUMMARY_TOKENS

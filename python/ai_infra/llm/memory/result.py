@@ -48,14 +48,13 @@ class ContextResult:
     @classmethod
     def of(cls, plan: Plan, cut: int, tail: int, summary: str | None, *, summarized: bool = False) -> ContextResult:
         """The result of cutting ``plan`` at ``cut``, where what lies behind costs ``tail`` tokens."""
-        message = plan.summary_message(summary)
-        prompt = plan.prompt(cut, message)
+        prompt = plan.prompt(cut, plan.summary_message(summary))
         pinned_before = [at for at in plan.always if at < cut]
         loses = bool(plan.broken) or cut - plan.head > len(pinned_before)
         return cls(
             messages=prompt,
             summary=summary,
-            tokens=plan.required + plan.cost(message) + tail,
+            tokens=plan.required + plan.summary_cost(summary) + tail,
             action="summarized" if summarized else "trimmed" if loses else "none",
             original_count=plan.end,
             final_count=len(prompt),
@@ -123,7 +122,7 @@ class ContextResult:
                 else:
                     yield at, "kept: summary" if plan.old_summary == self.summary else "dropped: replaced summary"
             elif at in always:
-                yield at, "kept: newest user message" if at == plan.newest_user else "pinned"
+                yield at, "kept: newest user message" if at == plan.newest_user else "kept: pinned or newest"
             elif at < self._cut:
                 yield at, "summarized" if self.action == "summarized" else "dropped: older than what fits"
             elif at in plan.broken:

@@ -77,7 +77,7 @@ def trim_messages(
         counter = counter_for(model) if token_counter is None else _CallerCounts(token_counter)
         plan = Plan(conversation, counter, keep_head=preserve_system)
         summary = plan.summary_message(plan.old_summary)
-        required = plan.required + plan.cost(summary)
+        required = plan.required + plan.summary_cost(plan.old_summary)
         if required > max_tokens:
             raise plan.too_long(max_tokens, required, plan.describe_required())
         budget = max_tokens - required
