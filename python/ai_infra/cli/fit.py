@@ -1,0 +1,66 @@
+"""``ai-infra fit``: makes a conversation fit a budget, and says what became of each message."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ai_infra.cli.count import add_input
+from ai_infra.cli.read import read_messages, read_text
+from ai_infra.llm.memory.fit import fit_context
+from ai_infra.messages import to_openai
+
+
+def register(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "fit",
+        help="fit a conversation into a token budget",
+        description="Fits a conversation into a token budget: trims it, or summarizes what does not fit.",
+    )
+    add_input(parser)
+    parser.add_argument("--max-tokens", type=int, required=True, metavar="N", help="the budget in tokens")
+    parser.add_argument("--explain", action="store_true", help="say what became of each message, and why")
+    parser.add_argument("--summarize", action="store_true", help="summarize what does not fit, by the LLM set up")
+    parser.add_argument("--summary", metavar="FILE", help="the summary so far")
+    parser.add_argument("--keep", type=int, default=10, metavar="N", help="messages that stay as they are (10)")
+    parser.add_argument("--trim-to", type=int, metavar="N", help="cut down to between N and the budget, and rarely")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fits and prints."""
+    result = fit_context(
+        read_messages(options.file),
+        options.max_tokens,
+        summarize=options.summarize,
+        summary=read_text(options.summary).strip() if options.summary else None,
+        keep=options.keep,
+        trim_to=options.trim_to,
+        model=options.model,
+    )
+    if options.json:
+        fields = {
+            "action": result.action,
+            "tokens": result.tokens,
+            "counting": result.counting,
+            "original_count": result.original_count,
+            "final_count": result.final_count,
+            "summarized_count": result.summarized_count,
+            "summary": result.summary,
+            "messages": to_openai(result.messages),
+        }
+        if options.explain:
+            fields["explain"] = result.explain().splitlines()
+        print(json.dumps(fields))
+        return
+    if options.explain:
+        print(result.explain())
+    else:
+        print(
+            f"{result.action}: {result.original_count:,} messages in, {result.final_count:,} out, "
+            f"{result.tokens:,} of {options.max_tokens:,} tokens ({result.counting})"
+        )
+    if result.summary:
+        print(f"\nSummary of what is not there any more:\n{result.summary}")
