@@ -8,11 +8,16 @@ use pyo3::types::PyType;
 /// Looks a class of `ai_infra.errors` up and raises it with `message`.
 fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
     static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = match MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import("ai_infra.errors")?.into_any().unbind())) {
+    let module = match MODULE.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("ai_infra.errors")?.into_any().unbind())
+    }) {
         Ok(module) => module.bind(py),
         Err(error) => return error,
     };
-    match module.getattr(class).and_then(|c| Ok(c.cast_into::<PyType>()?)) {
+    match module
+        .getattr(class)
+        .and_then(|c| Ok(c.cast_into::<PyType>()?))
+    {
         Ok(class) => PyErr::from_type(class, message),
         Err(error) => error,
     }
