@@ -25,11 +25,31 @@ enum Kind {
 }
 
 static ENCODINGS: [Encoding; 5] = [
-    Encoding { name: "o200k_base", kind: Kind::O200k, vocabulary: &O200K },
-    Encoding { name: "cl100k_base", kind: Kind::Cl100k, vocabulary: &CL100K },
-    Encoding { name: "p50k_base", kind: Kind::P50k, vocabulary: &P50K },
-    Encoding { name: "r50k_base", kind: Kind::P50k, vocabulary: &R50K },
-    Encoding { name: "o200k_harmony", kind: Kind::O200k, vocabulary: &O200K },
+    Encoding {
+        name: "o200k_base",
+        kind: Kind::O200k,
+        vocabulary: &O200K,
+    },
+    Encoding {
+        name: "cl100k_base",
+        kind: Kind::Cl100k,
+        vocabulary: &CL100K,
+    },
+    Encoding {
+        name: "p50k_base",
+        kind: Kind::P50k,
+        vocabulary: &P50K,
+    },
+    Encoding {
+        name: "r50k_base",
+        kind: Kind::P50k,
+        vocabulary: &R50K,
+    },
+    Encoding {
+        name: "o200k_harmony",
+        kind: Kind::O200k,
+        vocabulary: &O200K,
+    },
 ];
 
 thread_local! {
@@ -42,10 +62,16 @@ impl Encoding {
     /// # Errors
     /// [`Error::InvalidInput`] for an unknown name; the message has the known ones.
     pub fn named(name: &str) -> Result<&'static Self> {
-        ENCODINGS.iter().find(|encoding| encoding.name == name).ok_or_else(|| {
-            let known = ENCODINGS.each_ref().map(|encoding| encoding.name).join(", ");
-            Error::InvalidInput(format!("unknown encoding {name:?}: use one of {known}"))
-        })
+        ENCODINGS
+            .iter()
+            .find(|encoding| encoding.name == name)
+            .ok_or_else(|| {
+                let known = ENCODINGS
+                    .each_ref()
+                    .map(|encoding| encoding.name)
+                    .join(", ");
+                Error::InvalidInput(format!("unknown encoding {name:?}: use one of {known}"))
+            })
     }
 
     /// The name, as tiktoken has it.
@@ -78,8 +104,24 @@ impl Encoding {
         (total <= limit).then_some(total)
     }
 
+    /// Calls `use_ends` with the ends of the tokens that merging `piece` makes.
+    pub(super) fn token_ends<T>(
+        &self,
+        piece: &str,
+        use_ends: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T,
+    ) -> T {
+        SCRATCH.with_borrow_mut(|scratch| {
+            self.vocabulary.merge_count(piece.as_bytes(), scratch);
+            let mut end = 0;
+            use_ends(&mut scratch.tokens.iter().map(|&token| {
+                end += self.vocabulary.length(token);
+                end
+            }))
+        })
+    }
+
     /// Calls `visit(start, end, tokens)` for each pre-token, until it returns false.
-    fn each_piece(&self, text: &str, visit: impl FnMut(usize, usize, usize) -> bool) {
+    pub(super) fn each_piece(&self, text: &str, visit: impl FnMut(usize, usize, usize) -> bool) {
         SCRATCH.with_borrow_mut(|scratch| match self.kind {
             Kind::O200k => pieces::<O200k>(self.vocabulary, text.as_bytes(), scratch, visit),
             Kind::Cl100k => pieces::<Cl100k>(self.vocabulary, text.as_bytes(), scratch, visit),
@@ -97,7 +139,12 @@ fn pieces<P: Pattern>(
     let mut start = 0;
     while start < text.len() {
         let end = P::end(text, start);
-        let tokens = piece(vocabulary, text.get(start..).unwrap_or_default(), end - start, scratch);
+        let tokens = piece(
+            vocabulary,
+            text.get(start..).unwrap_or_default(),
+            end - start,
+            scratch,
+        );
         if !visit(start, end, tokens) {
             return;
         }
@@ -111,9 +158,14 @@ fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, scratch: &mut Scra
     let known = if length <= SHORT {
         vocabulary.has_short(load(text), length)
     } else {
-        length <= MIDDLE && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
+        length <= MIDDLE
+            && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
     };
-    if known { 1 } else { merge(vocabulary, text, length, scratch) }
+    if known {
+        1
+    } else {
+        merge(vocabulary, text, length, scratch)
+    }
 }
 
 #[cold]

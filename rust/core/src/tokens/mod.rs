@@ -6,6 +6,7 @@
 
 mod bpe;
 mod classes;
+mod cut;
 mod encoding;
 mod split;
 mod table;
