@@ -1,0 +1,150 @@
+"""Calling a service: one deadline over all attempts, and the only retries there are.
+
+Retried are lost connections, silence, and the statuses 408, 409, 429 and 5xx; never an account without
+credit. The wait doubles from ``retry_wait`` up to 8 seconds, shortened at random by up to half so that many
+clients do not come back together. A ``Retry-After`` is obeyed instead, as far as the deadline allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from ai_infra import _flow
+from ai_infra._service.failures import Failure
+from ai_infra._service.providers import Endpoint, resolve
+from ai_infra._service.sdk import Post, Source, Transport
+from ai_infra.errors import AIInfraError, ConfigurationError, LLMTimeoutError
+
+_LONGEST_WAIT = 8.0
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """The moment by which a call must be over."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left, never under zero."""
+        return max(0.0, self._end - time.monotonic())
+
+    def passed(self) -> LLMTimeoutError | None:
+        """The error to raise once it is over."""
+        if self.left() > 0:
+            return None
+        return LLMTimeoutError(f"the call was not over after {self.seconds:.3g} s (deadline=)")
+
+
+class Service:
+    """One service and the terms on which it is called.
+
+    Args:
+        timeout: seconds that the service may be silent, for each attempt.
+        deadline: seconds for the whole call with all its attempts and waits.
+        max_retries: attempts after the first.
+        retry_wait: seconds before the first retry.
+    """
+
+    def __init__(
+        self,
+        provider: str | None,
+        base_url: str | None,
+        api_key: str | None,
+        *,
+        timeout: float,
+        deadline: float,
+        max_retries: int,
+        retry_wait: float,
+    ) -> None:
+        for name, value in (("timeout", timeout), ("deadline", deadline)):
+            if not 0 < value < float("inf"):
+                raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}")
+        if max_retries < 0 or retry_wait < 0:
+            raise ConfigurationError("max_retries and retry_wait must not be negative")
+        self._asked = (provider, base_url, api_key)
+        self.timeout = timeout
+        self.deadline = deadline
+        self.max_retries = max_retries
+        self.retry_wait = retry_wait
+        self._transport = Transport(resolve(*self._asked))
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the calls go."""
+        return self._transport.endpoint
+
+    def post(self, path: str, body: Mapping[str, Any]) -> _flow.Flow[Any]:
+        """Send ``body`` and return the parsed answer."""
+        transport, deadline = self._ready(), Deadline(self.deadline)
+
+        def attempt(timeout: float) -> _flow.Flow[Any]:
+            request = Post(path, body, timeout)
+            return (yield _flow.Call(lambda: transport.post(request), lambda: transport.apost(request)))
+
+        return (yield from self.retried(attempt, deadline))
+
+    def open(self, path: str, body: Mapping[str, Any], timeout: float) -> _flow.Flow[Source | Failure]:
+        """Send ``body`` once and return the bytes of the answer as a :class:`Source`."""
+        transport, request = self._ready(), Post(path, body, timeout)
+        source: Source | Failure = yield _flow.Call(
+            lambda: transport.open(request), lambda: transport.aopen(request)
+        )
+        return source
+
+    def retried(
+        self, attempt: Callable[[float], _flow.Flow[T | Failure]], deadline: Deadline
+    ) -> Generator[_flow.Request, Any, T]:
+        """Make attempts until one gives no :class:`Failure`, or raise what the last one failed with."""
+        for number in range(self.max_retries + 1):
+            self._within(deadline, None)
+            result = yield from attempt(min(self.timeout, deadline.left()))
+            if not isinstance(result, Failure):
+                return result
+            if result.retry:
+                self._within(deadline, result)
+            if not result.retry or number == self.max_retries:
+                raise result.error
+            wait = result.wait
+            if wait is None:
+                wait = min(_LONGEST_WAIT, self.retry_wait * 2**number) * random.uniform(0.5, 1.0)
+            if wait >= deadline.left():
+                raise _out_of_time(result.error, wait, deadline)
+            yield _flow.Call(partial(time.sleep, wait), partial(asyncio.sleep, wait))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Close the connections of the threads."""
+        self._transport.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop and of the threads."""
+        await self._transport.aclose()
+
+    def _ready(self) -> Transport:
+        """The transport; a key that was set after construction is found here."""
+        if self.endpoint.api_key is None:
+            found = resolve(*self._asked)
+            if found.api_key is not None:
+                self._transport = Transport(found)
+        self.endpoint.require_key()
+        return self._transport
+
+    @staticmethod
+    def _within(deadline: Deadline, last: Failure | None) -> None:
+        passed = deadline.passed()
+        if passed is not None:
+            raise passed if last is None or isinstance(last.error, LLMTimeoutError) else last.error
+
+
+def _out_of_time(error: AIInfraError, wait: float, deadline: Deadline) -> AIInfraError:
+    note = f"the next attempt was due in {wait:.3g} s, too late for the deadline of {deadline.seconds:.3g} s"
+    error.args = (f"{error} ({note})",)
+    return error

@@ -1,0 +1,290 @@
+"""The one place that touches the ``openai`` package: its clients, and single attempts through them.
+
+Answers are read as bytes and parsed here, not by the SDK's models: a web page with status 200, an answer
+without choices or a stream without its end pass through those unnoticed. The SDK's own retries are off;
+:mod:`ai_infra._service.calls` owns them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import AsyncGenerator, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ai_infra._service import failures
+from ai_infra._service.failures import Failure
+from ai_infra._service.providers import Endpoint
+from ai_infra.errors import MissingDependencyError
+
+_CONNECT = 10.0  # seconds for a connection; an address that does not answer is known sooner than a slow model
+
+
+@dataclass(frozen=True)
+class Post:
+    """One request: where, what, and how long the service may be silent."""
+
+    path: str
+    body: Mapping[str, Any]
+    timeout: float
+
+
+class Transport:
+    """The SDK's clients for one endpoint: one for all threads, and one for each event loop."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._sync: Any = None
+        self._async: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = {}
+
+    def post(self, request: Post) -> Any | Failure:
+        """Send ``request`` and return the parsed JSON of the answer."""
+        sdk = _Sdk.load()
+        try:
+            response = self._client(sdk).post(request.path, cast_to=sdk.response, **_options(sdk, request))
+        except sdk.errors as error:
+            failure = self._failed(sdk, error, request.timeout)
+        else:
+            return self._parsed(response)
+        return failure
+
+    async def apost(self, request: Post) -> Any | Failure:
+        """:meth:`post` without blocking the loop."""
+        sdk = _Sdk.load()
+        try:
+            async with asyncio.timeout(request.timeout):
+                client = await self._aclient(sdk)
+                response = await client.post(request.path, cast_to=sdk.response, **_options(sdk, request))
+        except sdk.errors as error:
+            failure = self._failed(sdk, error, request.timeout)
+        else:
+            return self._parsed(response)
+        return failure
+
+    def open(self, request: Post) -> Source | Failure:
+        """Send ``request`` and return the bytes of the answer as they come."""
+        sdk = _Sdk.load()
+        try:
+            response = self._client(sdk).post(
+                request.path, cast_to=sdk.response, stream=True, **_options(sdk, request)
+            )
+        except sdk.errors as error:
+            failure = self._failed(sdk, error, request.timeout)
+        else:
+            return Source(self, response, pieces=_pieces(response))
+        return failure
+
+    async def aopen(self, request: Post) -> Source | Failure:
+        """:meth:`open` without blocking the loop."""
+        sdk = _Sdk.load()
+        try:
+            async with asyncio.timeout(request.timeout):
+                client = await self._aclient(sdk)
+                response = await client.post(
+                    request.path, cast_to=sdk.response, stream=True, **_options(sdk, request)
+                )
+        except sdk.errors as error:
+            failure = self._failed(sdk, error, request.timeout)
+        else:
+            return Source(self, response, apieces=_apieces(response))
+        return failure
+
+    def close(self) -> None:
+        """Close the client of the threads. It opens again when it is used again."""
+        with self._lock:
+            client, self._sync = self._sync, None
+        if client is not None:
+            client.close()
+
+    async def aclose(self) -> None:
+        """Close the client of this event loop, and that of the threads."""
+        with self._lock:
+            held = self._async.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            await held[1].aclose()
+        self.close()
+
+    def _client(self, sdk: _Sdk) -> Any:
+        with self._lock:
+            self._forget_parent()
+            if self._sync is None:
+                self._sync = sdk.module.OpenAI(**self._arguments())
+            return self._sync
+
+    async def _aclient(self, sdk: _Sdk) -> Any:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._forget_parent()
+            held = self._async.get(loop)
+            if held is not None:
+                return held[0]
+            for other in [other for other in self._async if other.is_closed()]:
+                del self._async[other]
+            client = sdk.module.AsyncOpenAI(**self._arguments())
+            keeper = _closed_with_loop(client)
+            self._async[loop] = (client, keeper)
+        await anext(keeper)
+        return client
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"base_url": self.endpoint.base_url, "api_key": self.endpoint.require_key(), "max_retries": 0}
+
+    def _forget_parent(self) -> None:
+        """After a fork the parent's connections are not ours to use or to close."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._sync = None
+            self._async = {}
+
+    def _parsed(self, response: Any) -> Any | Failure:
+        raw: bytes = response.content
+        try:
+            value = json.loads(raw)
+        except ValueError:
+            return failures.nonsense(self.endpoint, response.headers.get("content-type", ""), raw)
+        if isinstance(value, dict) and (failure := failures.in_body(self.endpoint, value)) is not None:
+            return failure
+        return value
+
+    def _failed(self, sdk: _Sdk, error: BaseException, timeout: float) -> Failure:
+        if isinstance(error, sdk.timeouts):
+            return failures.silent(self.endpoint, timeout)
+        if isinstance(error, sdk.module.APIStatusError):
+            return failures.refused(
+                self.endpoint, error.status_code, error.response.headers, error.body or error.response.text
+            )
+        return failures.unreachable(self.endpoint, error)
+
+
+class Source:
+    """The bytes of one streamed answer, for one of the two worlds.
+
+    Attributes:
+        is_events: ``False`` when the header says that this is a page or a document and no stream.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        response: Any,
+        *,
+        pieces: Generator[bytes, None, None] | None = None,
+        apieces: AsyncGenerator[bytes, None] | None = None,
+    ) -> None:
+        self.content_type: str = response.headers.get("content-type", "")
+        self.is_events = "html" not in self.content_type and "json" not in self.content_type
+        self._transport = transport
+        self._pieces = pieces
+        self._apieces = apieces
+
+    def read(self, timeout: float) -> bytes | Failure:
+        """The next bytes, ``b""`` at the end. The silence allowed was set when the request was sent."""
+        sdk = _Sdk.load()
+        assert self._pieces is not None
+        try:
+            return next(self._pieces, b"")
+        except sdk.errors as error:
+            failure = self._transport._failed(sdk, error, timeout)
+        return failure
+
+    async def aread(self, timeout: float) -> bytes | Failure:
+        """:meth:`read` without blocking the loop; here ``timeout`` is exact."""
+        sdk = _Sdk.load()
+        assert self._apieces is not None
+        try:
+            async with asyncio.timeout(timeout):
+                return await anext(self._apieces, b"")
+        except sdk.errors as error:
+            failure = self._transport._failed(sdk, error, timeout)
+        return failure
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._pieces is not None:
+            self._pieces.close()
+
+    async def aclose(self) -> None:
+        """:meth:`close` without blocking the loop."""
+        if self._apieces is not None:
+            await self._apieces.aclose()
+
+
+class _Sdk:
+    """The ``openai`` module and the exceptions that can come out of it and of its HTTP library."""
+
+    _loaded: _Sdk | None = None
+
+    def __init__(self) -> None:
+        try:
+            import openai
+        except ImportError:
+            missing = True
+        else:
+            missing = False
+        if missing:
+            raise MissingDependencyError(
+                'services are called through the openai package: pip install "ai-infra-memory[openai]"'
+            )
+        self.module: Any = openai
+        # Which HTTP library is behind it depends on the SDK's version; what its client is made of tells.
+        base = next(kind for kind in openai.DefaultHttpxClient.__mro__ if kind.__name__ == "Client")
+        http = sys.modules[base.__module__.partition(".")[0]]
+        self.timeout: Any = openai.Timeout
+        self.response: Any = http.Response
+        self.timeouts: tuple[type[Exception], ...] = (
+            openai.APITimeoutError,
+            http.TimeoutException,
+            TimeoutError,
+        )
+        broken = getattr(sys.modules.get("anyio"), "EndOfStream", None)
+        self.errors: tuple[type[Exception], ...] = (
+            openai.OpenAIError,
+            http.RequestError,
+            http.StreamError,
+            OSError,
+            *((broken,) if broken else ()),
+        )
+
+    @classmethod
+    def load(cls) -> _Sdk:
+        if cls._loaded is None:
+            cls._loaded = cls()
+        return cls._loaded
+
+
+def _options(sdk: _Sdk, request: Post) -> dict[str, Any]:
+    limit = sdk.timeout(request.timeout, connect=min(_CONNECT, request.timeout))
+    return {"body": request.body, "options": {"timeout": limit}}
+
+
+def _pieces(response: Any) -> Generator[bytes, None, None]:
+    # A generator, so that a stream nobody finishes gives its connection back when it is collected.
+    try:
+        yield from response.iter_bytes()
+    finally:
+        response.close()
+
+
+async def _apieces(response: Any) -> AsyncGenerator[bytes, None]:
+    # The same; for an abandoned one the event loop's own hook for async generators does the closing.
+    try:
+        async for piece in response.aiter_bytes():
+            yield piece
+    finally:
+        await response.aclose()
+
+
+async def _closed_with_loop(client: Any) -> AsyncGenerator[None, None]:
+    """Close ``client`` with its loop: ``asyncio.run`` finishes every async generator before it ends."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, RuntimeError):
+            await client.close()

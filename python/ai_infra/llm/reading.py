@@ -1,0 +1,185 @@
+"""From the bytes of the protocol to a :class:`ChatResponse`. No I/O: what is odd comes back as a failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ai_infra._service import failures
+from ai_infra._service.failures import Failure
+from ai_infra._service.providers import Endpoint
+from ai_infra.errors import LLMResponseError, StreamInterruptedError
+from ai_infra.llm.response import ChatResponse, Usage, assistant_message
+
+# Only an answer that the caller himself asked to be short may end at its length.
+_BOUNDS = ("max_tokens", "max_completion_tokens")
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+def completion(endpoint: Endpoint, body: Mapping[str, Any], answer: object) -> ChatResponse | Failure:
+    """Read a whole answer to the request ``body``."""
+    if not isinstance(answer, Mapping):
+        return _senseless("an answer that is no JSON object")
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
+        return _senseless("an answer without choices")
+    calls = message.get("tool_calls")
+    return finished(
+        body,
+        _text(message.get("content")),
+        [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else [],
+        finish=choice.get("finish_reason"),
+        usage=Usage.read(answer.get("usage")),
+        model=str(answer.get("model") or body.get("model") or ""),
+    )
+
+
+def finished(
+    body: Mapping[str, Any],
+    text: str | None,
+    tool_calls: Messages,
+    *,
+    finish: str | None,
+    usage: Usage | None,
+    model: str,
+) -> ChatResponse | Failure:
+    """Make the response, unless the answer was filtered, or cut by a limit that the caller did not set."""
+    if finish == "content_filter":
+        return _senseless("an answer that its content filter withheld (finish_reason content_filter)")
+    if finish == "length" and not any(body.get(name) for name in _BOUNDS):
+        return _senseless(
+            f"an answer cut at the model's own limit after {len(text or ''):,} characters (finish_reason "
+            "length): shorten the prompt, or set max_tokens to accept cut answers"
+        )
+    messages: list[Mapping[str, Any]] = [*body["messages"], assistant_message(text, tool_calls)]
+    return ChatResponse(
+        text or "", tool_calls=tool_calls, usage=usage, model=model, finish_reason=finish, messages=messages
+    )
+
+
+class Events:
+    """Server-sent events, cut out of bytes that may break anywhere.
+
+    Only ``data`` lines matter to this protocol. Lines end at ``\\n`` or ``\\r\\n`` and nowhere else: a text
+    may hold U+2028 and other characters that Python would split at.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each event that ``piece`` completes."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].removeprefix(b" "))
+            elif not line and self._data:
+                yield b"\n".join(self._data)
+                self._data = []
+
+
+class Assembly:
+    """A streamed answer, put together from its chunks."""
+
+    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
+        self.done = False
+        self._endpoint = endpoint
+        self._body = body
+        self._text: list[str] = []
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._finish: str | None = None
+        self._usage: Usage | None = None
+        self._model = str(body.get("model") or "")
+        self._chunks = 0
+
+    def take(self, data: bytes) -> str | Failure:
+        """Take one event in; returns the text it adds, which may be empty."""
+        if data == b"[DONE]":
+            self.done = True
+            return ""
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            return _senseless("a stream with an event that is no JSON")
+        if not isinstance(chunk, Mapping):
+            return _senseless("a stream with an event that is no JSON object")
+        if (failure := failures.in_body(self._endpoint, chunk)) is not None:
+            return failure
+        self._chunks += 1
+        self._model = str(chunk.get("model") or self._model)
+        self._usage = Usage.read(chunk.get("usage")) or self._usage
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, Mapping):
+            return ""
+        self._finish = choice.get("finish_reason") or self._finish
+        delta = choice.get("delta")
+        if not isinstance(delta, Mapping):
+            return ""
+        for position, part in enumerate(delta.get("tool_calls") or ()):
+            self._add_call(part, position)
+        text = _text(delta.get("content")) or ""
+        if text:
+            self._text.append(text)
+        return text
+
+    def response(self) -> ChatResponse | Failure:
+        """The whole answer, once the stream has ended."""
+        if not self._chunks:
+            return _senseless("a stream without a single chunk")
+        if not self._finish and not self._text and not self._calls and self.done:
+            return _senseless("a stream without choices")
+        if not self.done or not self._finish:
+            return self.interrupted()
+        calls = [self._calls[index] for index in sorted(self._calls)]
+        return finished(
+            self._body,
+            "".join(self._text) or None,
+            calls,
+            finish=self._finish,
+            usage=self._usage,
+            model=self._model,
+        )
+
+    def interrupted(self) -> Failure:
+        """The stream ended, but not with the end of the answer."""
+        seen = sum(map(len, self._text))
+        message = f"the stream ended after {seen:,} characters, before the answer did: ask again"
+        return Failure(StreamInterruptedError(message), retry=True)
+
+    def _add_call(self, part: object, position: int) -> None:
+        """Add a fragment: the first of a call brings id and name, the others pieces of the arguments."""
+        if not isinstance(part, Mapping):
+            return
+        index = part.get("index")
+        if not isinstance(index, int):  # some services send whole calls without an index
+            index = len(self._calls) if part.get("id") else max(len(self._calls) - 1, position)
+        call = self._calls.setdefault(
+            index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        )
+        call["id"] = part.get("id") or call["id"]
+        function = part.get("function")
+        if isinstance(function, Mapping):
+            call["function"]["name"] += function.get("name") or ""
+            call["function"]["arguments"] += function.get("arguments") or ""
+        for name, value in part.items():
+            if name not in {"id", "index", "type", "function"}:
+                call[name] = value  # Gemini's thought signatures must come back with the call
+
+
+def _senseless(what: str) -> Failure:
+    return Failure(LLMResponseError(f"the service sent {what}"))
+
+
+def _text(content: object) -> str | None:
+    if isinstance(content, list):  # some services answer in parts
+        texts = (part for part in content if isinstance(part, Mapping) and part.get("type") == "text")
+        parts = [part.get("text") for part in texts]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else None

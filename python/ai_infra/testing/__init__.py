@@ -1,0 +1,1 @@
+"""Real counterparts for tests, shipped so that others can test their own code and backends with them."""
