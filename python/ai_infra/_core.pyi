@@ -1,6 +1,27 @@
 from typing import Any, final
 
 DEBUG_BUILD: bool
+VERSION: str
+
+@final
+class FitPlanner:
+    """Finds where to cut a conversation; fed from its newest message backwards. See ``rust/core/src/fit.rs``."""
+
+    def __new__(cls, first: int, end: int, budget: int) -> FitPlanner:
+        """A planner for the messages ``first..end``, of which at most ``budget`` tokens will be kept."""
+
+    @property
+    def all_fit(self) -> bool:
+        """Whether every message was seen and all of them fit."""
+
+    def push(self, tokens: list[int], reach: list[int]) -> bool:
+        """Takes older messages, the newest first: what each costs, and the first index of its group.
+
+        Answers whether an older one could still be kept.
+        """
+
+    def cut(self, budget: int, *, low_water: int | None = None, keep: int | None = None) -> tuple[int, int]:
+        """The index of the first message to keep, and the tokens from there to the end."""
 
 @final
 class Encoding:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         model=options.model,
     )
     if options.json:
-        fields = {
+        fields: dict[str, Any] = {
             "action": result.action,
             "tokens": result.tokens,
             "counting": result.counting,

@@ -108,7 +108,7 @@ class Counter:
     def total(self, messages: Sequence[AnyMessage]) -> int:
         """The tokens of a list of texts and messages; a chat message among them adds the reply's priming."""
         if self._encoding is not None and type(messages) is list:
-            total, others = self._encoding.count_messages(messages)
+            total, others = self._encoding.count_messages(messages, PER_MESSAGE)
             if len(others) == len(messages):
                 rest: Sequence[AnyMessage] = messages
             else:
