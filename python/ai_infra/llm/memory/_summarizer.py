@@ -78,14 +78,15 @@ class Summarizer:
             yield "\n".join(piece)
 
     def _ask(self, llm: Any, old: str | None, piece: str, limit: int) -> Flow[str]:
-        most = limit + self._counter.text(SUMMARY_PREFIX)
+        prefix = self._counter.text(SUMMARY_PREFIX)
         complaint = ""
         problem = ""
         for _ in range(2):
             answer = yield _Ask(llm, self._prompt(old, piece, limit, complaint))
             text = _text_of(answer).strip()
-            size = self._counter.text(SUMMARY_PREFIX + text)
-            if text and size <= most:
+            # Counted where it will stand: tokens may form across the two.
+            size = self._counter.text(SUMMARY_PREFIX + text) - prefix
+            if text and size <= limit:
                 return text
             if not text:
                 problem = complaint = "The last answer was empty."
