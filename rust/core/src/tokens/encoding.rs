@@ -1,8 +1,6 @@
 //! The public face: an encoding by name, and what can be counted with it.
 
-use std::cell::RefCell;
-
-use super::bpe::Scratch;
+use super::memory::Memory;
 use super::pieces::{fast, plain};
 use super::split::{Cl100k, O200k, P50k};
 use super::vocabulary::{CL100K, O200K, P50K, R50K, Vocabulary};
@@ -51,10 +49,6 @@ static ENCODINGS: [Encoding; 5] = [
         vocabulary: &O200K,
     },
 ];
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
 
 impl Encoding {
     /// The encoding called `name`.
@@ -110,10 +104,10 @@ impl Encoding {
         piece: &str,
         use_ends: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T,
     ) -> T {
-        SCRATCH.with_borrow_mut(|scratch| {
-            self.vocabulary.merge_count(piece.as_bytes(), scratch);
+        Memory::with(self.vocabulary, |memory| {
+            self.vocabulary.merge_count(piece.as_bytes(), &mut memory.scratch);
             let mut end = 0;
-            use_ends(&mut scratch.tokens.iter().map(|&token| {
+            use_ends(&mut memory.scratch.tokens.iter().map(|&token| {
                 end += self.vocabulary.length(token);
                 end
             }))
@@ -122,10 +116,10 @@ impl Encoding {
 
     /// Calls `visit(start, end, tokens)` for each pre-token, until it returns false.
     pub(super) fn each_piece(&self, text: &str, visit: impl FnMut(usize, usize, usize) -> bool) {
-        SCRATCH.with_borrow_mut(|scratch| match self.kind {
-            Kind::O200k => fast::<O200k>(self.vocabulary, text.as_bytes(), scratch, visit),
-            Kind::Cl100k => fast::<Cl100k>(self.vocabulary, text.as_bytes(), scratch, visit),
-            Kind::P50k => plain::<P50k>(self.vocabulary, text.as_bytes(), scratch, visit),
+        Memory::with(self.vocabulary, |memory| match self.kind {
+            Kind::O200k => fast::<O200k>(self.vocabulary, text.as_bytes(), memory, visit),
+            Kind::Cl100k => fast::<Cl100k>(self.vocabulary, text.as_bytes(), memory, visit),
+            Kind::P50k => plain::<P50k>(self.vocabulary, text.as_bytes(), memory, visit),
         });
     }
 }

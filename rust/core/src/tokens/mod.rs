@@ -9,6 +9,7 @@ mod classes;
 mod cut;
 mod encoding;
 mod lanes;
+mod memory;
 mod pieces;
 mod split;
 mod table;

@@ -1,7 +1,7 @@
 //! The walk over a text: from pre-token to pre-token, with the number of tokens of each.
 
-use super::bpe::Scratch;
 use super::lanes::Lanes;
+use super::memory::Memory;
 use super::split::Pattern;
 use super::table::{MIDDLE, SHORT, load};
 use super::vocabulary::Vocabulary;
@@ -13,13 +13,13 @@ use super::window::Windowed;
 pub fn plain<P: Pattern>(
     vocabulary: &Vocabulary,
     text: &[u8],
-    scratch: &mut Scratch,
+    memory: &mut Memory,
     mut visit: impl FnMut(usize, usize, usize) -> bool,
 ) {
     let mut start = 0;
     while start < text.len() {
         let end = P::end(text, start);
-        let tokens = piece(vocabulary, text.get(start..).unwrap_or_default(), end - start, scratch);
+        let tokens = piece(vocabulary, text.get(start..).unwrap_or_default(), end - start, memory);
         if !visit(start, end, tokens) {
             return;
         }
@@ -32,7 +32,7 @@ pub fn plain<P: Pattern>(
 pub fn fast<P: Pattern + Windowed>(
     vocabulary: &Vocabulary,
     text: &[u8],
-    scratch: &mut Scratch,
+    memory: &mut Memory,
     visit: impl FnMut(usize, usize, usize) -> bool,
 ) {
     use super::lanes::{Avx2, Sse2};
@@ -41,19 +41,19 @@ pub fn fast<P: Pattern + Windowed>(
     fn with_avx2<P: Pattern + Windowed>(
         vocabulary: &Vocabulary,
         text: &[u8],
-        scratch: &mut Scratch,
+        memory: &mut Memory,
         visit: impl FnMut(usize, usize, usize) -> bool,
     ) {
         // SAFETY: this function is only called where avx2 is there.
-        unsafe { windows::<Avx2, P>(vocabulary, text, scratch, visit) }
+        unsafe { windows::<Avx2, P>(vocabulary, text, memory, visit) }
     }
 
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") {
         // SAFETY: the features were just detected; bmi1 and popcnt come with every processor that has these.
-        unsafe { with_avx2::<P>(vocabulary, text, scratch, visit) }
+        unsafe { with_avx2::<P>(vocabulary, text, memory, visit) }
     } else {
         // SAFETY: every x86-64 processor has sse2.
-        unsafe { windows::<Sse2, P>(vocabulary, text, scratch, visit) }
+        unsafe { windows::<Sse2, P>(vocabulary, text, memory, visit) }
     }
 }
 
@@ -62,10 +62,10 @@ pub fn fast<P: Pattern + Windowed>(
 pub fn fast<P: Pattern + Windowed>(
     vocabulary: &Vocabulary,
     text: &[u8],
-    scratch: &mut Scratch,
+    memory: &mut Memory,
     visit: impl FnMut(usize, usize, usize) -> bool,
 ) {
-    plain::<P>(vocabulary, text, scratch, visit);
+    plain::<P>(vocabulary, text, memory, visit);
 }
 
 /// Bytes that can be read from any start of a pre-token in a window, which is at most 63.
@@ -77,7 +77,7 @@ const WINDOW: usize = 64 + 16;
 unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
     vocabulary: &Vocabulary,
     text: &[u8],
-    scratch: &mut Scratch,
+    memory: &mut Memory,
     mut visit: impl FnMut(usize, usize, usize) -> bool,
 ) {
     let mut at = 0;
@@ -104,7 +104,7 @@ unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
             while ends != 0 {
                 let end = ends.trailing_zeros() as usize;
                 ends &= ends - 1;
-                let tokens = piece(vocabulary, window.get(start..).unwrap_or_default(), end - start, scratch);
+                let tokens = piece(vocabulary, window.get(start..).unwrap_or_default(), end - start, memory);
                 if !visit(at + start, at + end, tokens) {
                     return;
                 }
@@ -119,7 +119,7 @@ unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
                 break;
             }
             let end = P::end(text, at);
-            let tokens = piece(vocabulary, text.get(at..).unwrap_or_default(), end - at, scratch);
+            let tokens = piece(vocabulary, text.get(at..).unwrap_or_default(), end - at, memory);
             if !visit(at, end, tokens) {
                 return;
             }
@@ -130,17 +130,11 @@ unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
 
 /// The number of tokens of the pre-token that is the first `length` bytes of `text`.
 #[inline(always)]
-fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, scratch: &mut Scratch) -> usize {
+fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, memory: &mut Memory) -> usize {
     let known = if length <= SHORT {
         vocabulary.has_short(load(text), length)
     } else {
         length <= MIDDLE && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
     };
-    if known { 1 } else { merge(vocabulary, text, length, scratch) }
-}
-
-#[cold]
-#[inline(never)]
-fn merge(vocabulary: &Vocabulary, text: &[u8], length: usize, scratch: &mut Scratch) -> usize {
-    vocabulary.merge_count(text.get(..length).unwrap_or(text), scratch)
+    if known { 1 } else { memory.merge(vocabulary, text, length) }
 }
