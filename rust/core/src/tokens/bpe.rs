@@ -137,7 +137,6 @@ impl Vocabulary {
 }
 
 /// Memory of [`Vocabulary::merge_count`], kept between calls.
-#[derive(Default)]
 pub struct Scratch {
     /// The tokens found so far.
     pub tokens: Vec<u32>,
@@ -146,6 +145,11 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Without any memory yet.
+    pub const fn new() -> Self {
+        Self { tokens: Vec::new(), dead: Vec::new() }
+    }
+
     fn reset(&mut self, length: usize) {
         self.tokens.clear();
         self.dead.clear();

@@ -1,10 +1,8 @@
 //! The public face: an encoding by name, and what can be counted with it.
 
-use std::cell::RefCell;
-
-use super::bpe::Scratch;
-use super::split::{Cl100k, O200k, P50k, Pattern};
-use super::table::{MIDDLE, SHORT, load};
+use super::memory::Memory;
+use super::pieces::{fast, plain};
+use super::split::{Cl100k, O200k, P50k};
 use super::vocabulary::{CL100K, O200K, P50K, R50K, Vocabulary};
 use crate::error::{Error, Result};
 
@@ -51,10 +49,6 @@ static ENCODINGS: [Encoding; 5] = [
         vocabulary: &O200K,
     },
 ];
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
 
 impl Encoding {
     /// The encoding called `name`.
@@ -110,10 +104,10 @@ impl Encoding {
         piece: &str,
         use_ends: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T,
     ) -> T {
-        SCRATCH.with_borrow_mut(|scratch| {
-            self.vocabulary.merge_count(piece.as_bytes(), scratch);
+        Memory::with(self.vocabulary, |memory| {
+            self.vocabulary.merge_count(piece.as_bytes(), &mut memory.scratch);
             let mut end = 0;
-            use_ends(&mut scratch.tokens.iter().map(|&token| {
+            use_ends(&mut memory.scratch.tokens.iter().map(|&token| {
                 end += self.vocabulary.length(token);
                 end
             }))
@@ -122,54 +116,10 @@ impl Encoding {
 
     /// Calls `visit(start, end, tokens)` for each pre-token, until it returns false.
     pub(super) fn each_piece(&self, text: &str, visit: impl FnMut(usize, usize, usize) -> bool) {
-        SCRATCH.with_borrow_mut(|scratch| match self.kind {
-            Kind::O200k => pieces::<O200k>(self.vocabulary, text.as_bytes(), scratch, visit),
-            Kind::Cl100k => pieces::<Cl100k>(self.vocabulary, text.as_bytes(), scratch, visit),
-            Kind::P50k => pieces::<P50k>(self.vocabulary, text.as_bytes(), scratch, visit),
+        Memory::with(self.vocabulary, |memory| match self.kind {
+            Kind::O200k => fast::<O200k>(self.vocabulary, text.as_bytes(), memory, visit),
+            Kind::Cl100k => fast::<Cl100k>(self.vocabulary, text.as_bytes(), memory, visit),
+            Kind::P50k => plain::<P50k>(self.vocabulary, text.as_bytes(), memory, visit),
         });
     }
-}
-
-fn pieces<P: Pattern>(
-    vocabulary: &Vocabulary,
-    text: &[u8],
-    scratch: &mut Scratch,
-    mut visit: impl FnMut(usize, usize, usize) -> bool,
-) {
-    let mut start = 0;
-    while start < text.len() {
-        let end = P::end(text, start);
-        let tokens = piece(
-            vocabulary,
-            text.get(start..).unwrap_or_default(),
-            end - start,
-            scratch,
-        );
-        if !visit(start, end, tokens) {
-            return;
-        }
-        start = end;
-    }
-}
-
-/// The number of tokens of the pre-token that is the first `length` bytes of `text`.
-#[inline(always)]
-fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, scratch: &mut Scratch) -> usize {
-    let known = if length <= SHORT {
-        vocabulary.has_short(load(text), length)
-    } else {
-        length <= MIDDLE
-            && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
-    };
-    if known {
-        1
-    } else {
-        merge(vocabulary, text, length, scratch)
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn merge(vocabulary: &Vocabulary, text: &[u8], length: usize, scratch: &mut Scratch) -> usize {
-    vocabulary.merge_count(text.get(..length).unwrap_or(text), scratch)
 }

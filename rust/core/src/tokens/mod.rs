@@ -8,8 +8,12 @@ mod bpe;
 mod classes;
 mod cut;
 mod encoding;
+mod lanes;
+mod memory;
+mod pieces;
 mod split;
 mod table;
 mod vocabulary;
+mod window;
 
 pub use encoding::Encoding;

@@ -7,9 +7,9 @@ pub const MIDDLE: usize = 15;
 /// The longest pre-token of the table with the 8-byte slots.
 pub const SHORT: usize = 7;
 
-/// Must equal `hash` in `build/pieces.rs`.
+/// Mixes a key; the high bits and the low bits are good. Must equal `hash` in `build/pieces.rs`.
 #[inline(always)]
-fn hash(low: u64, high: u64) -> u64 {
+pub fn hash(low: u64, high: u64) -> u64 {
     let mixed = (low ^ high.rotate_left(23).wrapping_mul(0xA24B_AED4_963E_E407))
         .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ (mixed >> 32)

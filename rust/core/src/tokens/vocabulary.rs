@@ -2,6 +2,8 @@
 
 /// One vocabulary; every field is a table in the binary.
 pub struct Vocabulary {
+    /// Which of the four it is.
+    pub number: usize,
     /// Tokens of at most 7 bytes: an open-addressing table of 8-byte slots.
     pub short: &'static [u64],
     /// Tokens of 8 to 15 bytes: 16-byte slots.
@@ -35,8 +37,9 @@ macro_rules! table {
 }
 
 macro_rules! vocabulary {
-    ($name:literal) => {
+    ($number:literal, $name:literal) => {
         Vocabulary {
+            number: $number,
             short: table!(concat!($name, ".short"), u64),
             middle: table!(concat!($name, ".middle"), [u64; 2]),
             pairs: table!(concat!($name, ".pairs"), u64),
@@ -50,13 +53,13 @@ macro_rules! vocabulary {
 }
 
 /// The ordinary tokens of `o200k_base` and `o200k_harmony`.
-pub static O200K: Vocabulary = vocabulary!("o200k");
+pub static O200K: Vocabulary = vocabulary!(0, "o200k");
 /// The ordinary tokens of `cl100k_base`.
-pub static CL100K: Vocabulary = vocabulary!("cl100k");
+pub static CL100K: Vocabulary = vocabulary!(1, "cl100k");
 /// The ordinary tokens of `p50k_base`.
-pub static P50K: Vocabulary = vocabulary!("p50k");
+pub static P50K: Vocabulary = vocabulary!(2, "p50k");
 /// The ordinary tokens of `r50k_base`.
-pub static R50K: Vocabulary = vocabulary!("r50k");
+pub static R50K: Vocabulary = vocabulary!(3, "r50k");
 
 impl Vocabulary {
     /// All tokens in rank order.
