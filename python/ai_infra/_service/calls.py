@@ -69,12 +69,13 @@ class Service:
                 raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}")
         if max_retries < 0 or retry_wait < 0:
             raise ConfigurationError("max_retries and retry_wait must not be negative")
-        self._asked = (provider, base_url, api_key)
+        # A closure, so that no listing of this object's attributes shows the key.
+        self._resolve: Callable[[], Endpoint] = lambda: resolve(provider, base_url, api_key)
         self.timeout = timeout
         self.deadline = deadline
         self.max_retries = max_retries
         self.retry_wait = retry_wait
-        self._transport = Transport(resolve(*self._asked))
+        self._transport = Transport(self._resolve())
 
     @property
     def endpoint(self) -> Endpoint:
@@ -83,21 +84,19 @@ class Service:
 
     def post(self, path: str, body: Mapping[str, Any]) -> _flow.Flow[Any]:
         """Send ``body`` and return the parsed answer."""
-        transport, deadline = self._ready(), Deadline(self.deadline)
+        transport = self._ready()
 
         def attempt(timeout: float) -> _flow.Flow[Any]:
-            request = Post(path, body, timeout)
-            return (yield _flow.Call(lambda: transport.post(request), lambda: transport.apost(request)))
+            response = yield from _sent(transport, Post(path, body, timeout))
+            return response if isinstance(response, Failure) else transport.parsed(response)
 
-        return (yield from self.retried(attempt, deadline))
+        return (yield from self.retried(attempt, Deadline(self.deadline)))
 
     def open(self, path: str, body: Mapping[str, Any], timeout: float) -> _flow.Flow[Source | Failure]:
-        """Send ``body`` once and return the bytes of the answer as a :class:`Source`."""
-        transport, request = self._ready(), Post(path, body, timeout)
-        source: Source | Failure = yield _flow.Call(
-            lambda: transport.open(request), lambda: transport.aopen(request)
-        )
-        return source
+        """Send ``body`` once and return the bytes of the answer as they will come."""
+        transport, request = self._ready(), Post(path, body, timeout, stream=True)
+        response = yield from _sent(transport, request)
+        return response if isinstance(response, Failure) else transport.source(response, request)
 
     def retried(
         self, attempt: Callable[[float], _flow.Flow[T | Failure]], deadline: Deadline
@@ -131,7 +130,7 @@ class Service:
     def _ready(self) -> Transport:
         """The transport; a key that was set after construction is found here."""
         if self.endpoint.api_key is None:
-            found = resolve(*self._asked)
+            found = self._resolve()
             if found.api_key is not None:
                 self._transport = Transport(found)
         self.endpoint.require_key()
@@ -142,6 +141,11 @@ class Service:
         passed = deadline.passed()
         if passed is not None:
             raise passed if last is None or isinstance(last.error, LLMTimeoutError) else last.error
+
+
+def _sent(transport: Transport, request: Post) -> _flow.Flow[Any]:
+    response = yield _flow.Call(partial(transport.send, request), partial(transport.asend, request))
+    return response
 
 
 def _out_of_time(error: AIInfraError, wait: float, deadline: Deadline) -> AIInfraError:

@@ -6,6 +6,7 @@ the caller raises ``failure.error``, so that no other exception stands behind it
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from ai_infra.errors import (
     AIInfraError,
     AuthenticationError,
     ContextLengthError,
+    InvalidTextError,
     LLMConnectionError,
     LLMError,
     LLMResponseError,
@@ -109,12 +111,30 @@ def silent(endpoint: Endpoint, seconds: float) -> Failure:
     return Failure(LLMTimeoutError(f"{_where(endpoint)} said nothing for {seconds:.3g} s (timeout=)"), True)
 
 
+def unsendable(error: UnicodeEncodeError) -> Failure:
+    """A text that UTF-8 cannot hold."""
+    found = error.object[error.start : error.start + 1]
+    return Failure(
+        InvalidTextError(
+            f"a message holds the lone surrogate {found!a}, which no request can carry: remove it"
+        )
+    )
+
+
 def nonsense(endpoint: Endpoint, content_type: str, raw: bytes) -> Failure:
-    """Status 200 with something that is no answer of the protocol, a web page for instance."""
+    """Status 200 with something that is no answer of the protocol: a web page, or an error in JSON."""
+    if content_type.startswith("application/json"):
+        try:
+            value = json.loads(raw)
+        except ValueError:
+            value = None
+        failure = in_body(endpoint, value) if isinstance(value, dict) else None
+        if failure is not None:
+            return failure
     start = _said(endpoint, raw[:80].decode("utf-8", "replace"))
     return Failure(
         LLMResponseError(
-            f"{_where(endpoint)} answered with {content_type or 'no content type'} that is no JSON of the "
+            f"{_where(endpoint)} answered with {content_type or 'no content type'} that is no answer of the "
             f"protocol: {start} Is base_url right? Most end in /v1.",
             status=200,
         )

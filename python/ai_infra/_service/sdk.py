@@ -32,6 +32,7 @@ class Post:
     path: str
     body: Mapping[str, Any]
     timeout: float
+    stream: bool = False
 
 
 class Transport:
@@ -44,57 +45,40 @@ class Transport:
         self._sync: Any = None
         self._async: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = {}
 
-    def post(self, request: Post) -> Any | Failure:
-        """Send ``request`` and return the parsed JSON of the answer."""
+    def send(self, request: Post) -> Any | Failure:
+        """One attempt; returns the HTTP library's response, unread when a stream was asked for."""
         sdk = _Sdk.load()
         try:
-            response = self._client(sdk).post(request.path, cast_to=sdk.response, **_options(sdk, request))
+            return self._client(sdk).post(request.path, cast_to=sdk.response, **_options(sdk, request))
         except sdk.errors as error:
-            failure = self._failed(sdk, error, request.timeout)
-        else:
-            return self._parsed(response)
-        return failure
+            failure = self._failed(sdk, error, request)
+        return failure  # outside the handler: nothing that is raised later has the SDK's error behind it
 
-    async def apost(self, request: Post) -> Any | Failure:
-        """:meth:`post` without blocking the loop."""
+    async def asend(self, request: Post) -> Any | Failure:
+        """:meth:`send` without blocking the loop."""
         sdk = _Sdk.load()
         try:
             async with asyncio.timeout(request.timeout):
                 client = await self._aclient(sdk)
-                response = await client.post(request.path, cast_to=sdk.response, **_options(sdk, request))
+                return await client.post(request.path, cast_to=sdk.response, **_options(sdk, request))
         except sdk.errors as error:
-            failure = self._failed(sdk, error, request.timeout)
-        else:
-            return self._parsed(response)
+            failure = self._failed(sdk, error, request)
         return failure
 
-    def open(self, request: Post) -> Source | Failure:
-        """Send ``request`` and return the bytes of the answer as they come."""
-        sdk = _Sdk.load()
+    def parsed(self, response: Any) -> Any | Failure:
+        """The JSON of a whole answer."""
+        raw: bytes = response.content
         try:
-            response = self._client(sdk).post(
-                request.path, cast_to=sdk.response, stream=True, **_options(sdk, request)
-            )
-        except sdk.errors as error:
-            failure = self._failed(sdk, error, request.timeout)
-        else:
-            return Source(self, response, pieces=_pieces(response))
-        return failure
+            value = json.loads(raw)
+        except ValueError:
+            return failures.nonsense(self.endpoint, response.headers.get("content-type", ""), raw)
+        if isinstance(value, dict) and (failure := failures.in_body(self.endpoint, value)) is not None:
+            return failure
+        return value
 
-    async def aopen(self, request: Post) -> Source | Failure:
-        """:meth:`open` without blocking the loop."""
-        sdk = _Sdk.load()
-        try:
-            async with asyncio.timeout(request.timeout):
-                client = await self._aclient(sdk)
-                response = await client.post(
-                    request.path, cast_to=sdk.response, stream=True, **_options(sdk, request)
-                )
-        except sdk.errors as error:
-            failure = self._failed(sdk, error, request.timeout)
-        else:
-            return Source(self, response, apieces=_apieces(response))
-        return failure
+    def source(self, response: Any, request: Post) -> Source:
+        """The bytes of a streamed answer."""
+        return Source(self, response, request)
 
     def close(self) -> None:
         """Close the client of the threads. It opens again when it is used again."""
@@ -143,77 +127,68 @@ class Transport:
             self._sync = None
             self._async = {}
 
-    def _parsed(self, response: Any) -> Any | Failure:
-        raw: bytes = response.content
-        try:
-            value = json.loads(raw)
-        except ValueError:
-            return failures.nonsense(self.endpoint, response.headers.get("content-type", ""), raw)
-        if isinstance(value, dict) and (failure := failures.in_body(self.endpoint, value)) is not None:
-            return failure
-        return value
-
-    def _failed(self, sdk: _Sdk, error: BaseException, timeout: float) -> Failure:
+    def _failed(self, sdk: _Sdk, error: BaseException, request: Post) -> Failure:
         if isinstance(error, sdk.timeouts):
-            return failures.silent(self.endpoint, timeout)
+            return failures.silent(self.endpoint, request.timeout)
         if isinstance(error, sdk.module.APIStatusError):
             return failures.refused(
                 self.endpoint, error.status_code, error.response.headers, error.body or error.response.text
             )
+        if isinstance(error, UnicodeEncodeError):
+            return failures.unsendable(error)
         return failures.unreachable(self.endpoint, error)
 
 
 class Source:
-    """The bytes of one streamed answer, for one of the two worlds.
+    """The bytes of one streamed answer; it is read in one of the two worlds.
 
     Attributes:
         is_events: ``False`` when the header says that this is a page or a document and no stream.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        response: Any,
-        *,
-        pieces: Generator[bytes, None, None] | None = None,
-        apieces: AsyncGenerator[bytes, None] | None = None,
-    ) -> None:
+    def __init__(self, transport: Transport, response: Any, request: Post) -> None:
         self.content_type: str = response.headers.get("content-type", "")
         self.is_events = "html" not in self.content_type and "json" not in self.content_type
         self._transport = transport
-        self._pieces = pieces
-        self._apieces = apieces
+        self._response = response
+        self._request = request
+        self._pieces: Generator[bytes, None, None] | None = None
+        self._apieces: AsyncGenerator[bytes, None] | None = None
 
-    def read(self, timeout: float) -> bytes | Failure:
-        """The next bytes, ``b""`` at the end. The silence allowed was set when the request was sent."""
+    def read(self) -> bytes | Failure:
+        """The next bytes, ``b""`` at the end."""
         sdk = _Sdk.load()
-        assert self._pieces is not None
+        if self._pieces is None:
+            self._pieces = _pieces(self._response)
         try:
             return next(self._pieces, b"")
         except sdk.errors as error:
-            failure = self._transport._failed(sdk, error, timeout)
+            failure = self._transport._failed(sdk, error, self._request)
         return failure
 
-    async def aread(self, timeout: float) -> bytes | Failure:
-        """:meth:`read` without blocking the loop; here ``timeout`` is exact."""
+    async def aread(self, limit: float) -> bytes | Failure:
+        """:meth:`read` without blocking the loop, and for ``limit`` seconds at most."""
         sdk = _Sdk.load()
-        assert self._apieces is not None
+        if self._apieces is None:
+            self._apieces = _apieces(self._response)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(limit):
                 return await anext(self._apieces, b"")
         except sdk.errors as error:
-            failure = self._transport._failed(sdk, error, timeout)
+            failure = self._transport._failed(sdk, error, self._request)
         return failure
 
     def close(self) -> None:
         """Give the connection back."""
         if self._pieces is not None:
             self._pieces.close()
+        self._response.close()
 
     async def aclose(self) -> None:
         """:meth:`close` without blocking the loop."""
         if self._apieces is not None:
             await self._apieces.aclose()
+        await self._response.aclose()
 
 
 class _Sdk:
@@ -248,6 +223,7 @@ class _Sdk:
             openai.OpenAIError,
             http.RequestError,
             http.StreamError,
+            UnicodeEncodeError,
             OSError,
             *((broken,) if broken else ()),
         )
@@ -261,7 +237,7 @@ class _Sdk:
 
 def _options(sdk: _Sdk, request: Post) -> dict[str, Any]:
     limit = sdk.timeout(request.timeout, connect=min(_CONNECT, request.timeout))
-    return {"body": request.body, "options": {"timeout": limit}}
+    return {"body": request.body, "stream": request.stream, "options": {"timeout": limit}}
 
 
 def _pieces(response: Any) -> Generator[bytes, None, None]:

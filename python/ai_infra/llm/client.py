@@ -114,7 +114,7 @@ class LLM:
                 limit: a cut answer is returned only to who set ``max_tokens`` (``finish_reason`` tells).
             LLMError: the service failed or refused the request in another way.
         """
-        return _flow.run(self._chat(self._body(messages, tools, model, params)))
+        return _flow.run(self._chat(messages, tools, model, params))
 
     async def achat(
         self,
@@ -125,7 +125,7 @@ class LLM:
         **params: Any,
     ) -> ChatResponse:
         """:meth:`chat` without blocking the event loop."""
-        return await _flow.arun(self._chat(self._body(messages, tools, model, params)))
+        return await _flow.arun(self._chat(messages, tools, model, params))
 
     def stream(
         self,
@@ -142,7 +142,7 @@ class LLM:
         without the protocol's marks of completeness (a finish reason and ``[DONE]``), is a
         :class:`~ai_infra.errors.StreamInterruptedError`.
         """
-        return ChatStream(self._service, self._streamed(self._body(messages, tools, model, params)))
+        return ChatStream(self._service, self._body(messages, tools, model, params, stream=True))
 
     def astream(
         self,
@@ -153,7 +153,7 @@ class LLM:
         **params: Any,
     ) -> AsyncChatStream:
         """:meth:`stream` for ``async for``."""
-        return AsyncChatStream(self._service, self._streamed(self._body(messages, tools, model, params)))
+        return AsyncChatStream(self._service, self._body(messages, tools, model, params, stream=True))
 
     def close(self) -> None:
         """Close the connections. Later calls open new ones."""
@@ -179,7 +179,14 @@ class LLM:
     ) -> None:
         await self.aclose()
 
-    def _chat(self, body: Mapping[str, Any]) -> _flow.Flow[ChatResponse]:
+    def _chat(
+        self,
+        messages: str | Iterable[Any],
+        tools: Iterable[Any] | None,
+        model: str | None,
+        params: Mapping[str, Any],
+    ) -> _flow.Flow[ChatResponse]:
+        body = self._body(messages, tools, model, params)
         answer = yield from self._service.post(_PATH, body)
         response = completion(self._service.endpoint, body, answer)
         if isinstance(response, Failure):
@@ -192,6 +199,8 @@ class LLM:
         tools: Iterable[Any] | None,
         model: str | None,
         params: Mapping[str, Any],
+        *,
+        stream: bool = False,
     ) -> dict[str, Any]:
         name = model or self.model
         if not name:
@@ -199,17 +208,16 @@ class LLM:
         given = [{"role": "user", "content": messages}] if isinstance(messages, str) else to_openai(messages)
         if not given:
             raise InvalidInputError("there are no messages to send")
-        body = {"model": name, "messages": [_plain(message) for message in given]}
+        body: dict[str, Any] = {"model": name, "messages": [_plain(message) for message in given]}
+        if stream:
+            body["stream"] = True
+            if self._service.endpoint.provider.stream_usage:
+                body["stream_options"] = {"include_usage": True}
         if tools is not None and (schemas := [_schema(tool) for tool in tools]):
             body["tools"] = schemas
         body.update(self._params)
         body.update(params)
         return {key: value for key, value in body.items() if value is not None}
-
-    def _streamed(self, body: dict[str, Any]) -> dict[str, Any]:
-        if self._service.endpoint.provider.stream_usage:
-            body.setdefault("stream_options", {"include_usage": True})
-        return {**body, "stream": True}
 
 
 def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -82,7 +83,7 @@ class _Stream:
         while not self._ready and not self._over and self._failure is None:
             yield from self._read(timeout)
         failure, self._failure = self._failure, None
-        return failure
+        return None if failure is None else self._late(failure)
 
     def _read(self, timeout: float) -> _flow.Flow[None]:
         """Take in the next bytes; what goes wrong is left in ``_failure``."""
@@ -90,7 +91,7 @@ class _Stream:
         assert source is not None
         assert deadline is not None
         limit = min(timeout, deadline.left())
-        piece: bytes | Failure = yield _flow.Call(lambda: source.read(limit), lambda: source.aread(limit))
+        piece: bytes | Failure = yield _flow.Call(source.read, partial(source.aread, limit))
         passed = deadline.passed()
         if passed is not None:
             self._failure = Failure(passed)

@@ -233,11 +233,9 @@ class _Handler(BaseHTTPRequestHandler):
         pending = self._head(200, headers)
         sent = 0
         for is_token, event in wire.events(request, reply):
+            if is_token and reply.cut_after == 0:
+                break
             if is_token:
-                if reply.cut_after is not None and sent >= reply.cut_after:
-                    self.wfile.write(pending)
-                    self._hang_up()
-                    return
                 if reply.hold is not None and reply.hold.before == sent:
                     self.wfile.write(pending)
                     pending = b""
@@ -248,10 +246,12 @@ class _Handler(BaseHTTPRequestHandler):
             # One write for each event: every token leaves when it is there, with the head before the first.
             self.wfile.write(pending + b"%x\r\n%b\r\n" % (len(event), event))
             pending = b""
-        if reply.cut_after is not None:
+            if sent and sent == reply.cut_after:
+                break
+        if reply.cut_after is None:
+            self.wfile.write(pending + b"0\r\n\r\n")
+        else:
             self._hang_up()
-            return
-        self.wfile.write(pending + b"0\r\n\r\n")
 
     def _head(self, status: int, headers: dict[str, str]) -> bytes:
         lines = [f"HTTP/1.1 {status} {self.responses.get(status, ('Unknown',))[0]}"]

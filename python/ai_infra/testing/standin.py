@@ -24,8 +24,8 @@ _COMMON = frozenset(
     re.findall(
         r"\w+",
         """
-        a about am an and are as at be been but by can could did do does for from had has have he her his how i
-        if in is it its last me my no not of on or our out please she so tell than that the their them then
+        a about am an and are as at be been but by can could did do does for from had has have he her his how
+        i if in is it its last me my no not of on or our out please she so tell than that the their them then
         there they this to up us was we were what when where which who why will with would you your
         """,
     )
