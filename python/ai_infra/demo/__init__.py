@@ -61,8 +61,8 @@ class Question:
             (several sessions together) or ``cross-language``.
         question: the words, chosen to differ from those of the evidence.
         answer: what a right answer says, in short.
-        evidence: ids of the messages that support the answer, ``SESSION:INDEX`` with the index counted
-            from 0 within the session.
+        evidence: ids of the messages that hold the answer, ``SESSION:INDEX`` with the index counted from 0
+            within the session. Any of them will do; ``multi-hop`` needs one from each session named.
         positions: the same messages as indices into ``load()``.
         demo: true for the three that ``ai-infra demo`` asks.
     """
