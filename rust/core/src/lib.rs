@@ -5,3 +5,4 @@
 pub mod error;
 pub mod fit;
 pub mod tokens;
+pub mod vectors;

@@ -3,6 +3,7 @@
 mod error;
 mod fit;
 mod tokens;
+mod vectors;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
@@ -10,6 +11,8 @@ mod _core {
     use crate::fit::FitPlanner;
     #[pymodule_export]
     use crate::tokens::Encoding;
+    #[pymodule_export]
+    use crate::vectors::VectorIndex;
 
     /// The version of the package.
     #[pymodule_export]

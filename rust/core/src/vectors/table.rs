@@ -1,0 +1,310 @@
+//! The exact rows: ids, slots, encoded vectors, and the scan over all or some of them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use super::encode::{self, Precision};
+use super::kernel::Kernels;
+use super::rows::{Line, Rows};
+use super::topk::{Hit, TopK};
+
+/// Rows scored per call of a kernel: their scores stay in the first-level cache.
+const STRIDE: usize = 64;
+
+/// A multiply-and-fold hash for 64-bit ids, seeded so that ids cannot be chosen to collide.
+#[derive(Clone, Debug)]
+pub struct IdHash(u64);
+
+impl Default for IdHash {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0u64) | 1)
+    }
+}
+
+/// The state of one [`IdHash`].
+#[derive(Debug)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        let product = u128::from(value ^ self.0) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+}
+
+impl BuildHasher for IdHash {
+    type Hasher = IdHasher;
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher(self.0)
+    }
+}
+
+/// Encoded query; which parts are filled follows the table's precision.
+#[derive(Debug)]
+pub struct Query {
+    floats: Vec<Line>,
+    /// For tables with codes: the signed codes, their scale and their sum.
+    codes: Option<(Vec<Line>, f32, i32)>,
+}
+
+/// A vector made ready for storing outside of any lock.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    exact: Vec<Line>,
+    codes: Vec<Line>,
+    scale: f32,
+}
+
+/// Rows scanned to answer a search.
+#[derive(Clone, Copy, Debug)]
+pub enum Among<'a> {
+    /// Every row.
+    All,
+    /// Rows at these slots, which exist, each at most once.
+    Slots(&'a [u32]),
+}
+
+/// All rows of one index.
+#[derive(Debug)]
+pub struct Table {
+    precision: Precision,
+    kernels: Kernels,
+    exact: Rows,
+    codes: Option<(Rows, Vec<f32>)>,
+    ids: Vec<u64>,
+    slots: HashMap<u64, u32, IdHash>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(dimensions: usize, precision: Precision, kernels: Kernels) -> Self {
+        let lines = match precision {
+            Precision::F32 => encode::float_lines(dimensions),
+            Precision::F16 | Precision::I8 => encode::half_lines(dimensions),
+        };
+        let codes = (precision == Precision::I8)
+            .then(|| (Rows::new(encode::code_lines(dimensions)), Vec::new()));
+        Self {
+            precision,
+            kernels,
+            exact: Rows::new(lines),
+            codes,
+            ids: Vec::new(),
+            slots: HashMap::default(),
+        }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The slot of `id`.
+    pub fn slot(&self, id: u64) -> Option<u32> {
+        self.slots.get(&id).copied()
+    }
+
+    /// Ids in slot order.
+    pub fn ids(&self) -> &[u64] {
+        &self.ids
+    }
+
+    /// Bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        let codes = self.codes.as_ref().map_or(0, |(rows, scales)| {
+            rows.memory_bytes() + scales.capacity() * 4
+        });
+        // The map keeps one control byte beside each entry and fills to 7/8.
+        self.exact.memory_bytes()
+            + codes
+            + self.ids.capacity() * 8
+            + self.slots.capacity() * 8 / 7 * 17
+    }
+
+    /// Writes `unit` (of length 1 or 0) in the table's format.
+    pub fn encode(precision: Precision, unit: &[f32], out: &mut Encoded) {
+        match precision {
+            Precision::F32 => encode::floats(unit, false, &mut out.exact),
+            Precision::F16 => encode::halves(unit, &mut out.exact),
+            Precision::I8 => {
+                encode::halves(unit, &mut out.exact);
+                out.scale = encode::row_codes(unit, &mut out.codes);
+            }
+        }
+    }
+
+    /// Stores a row under `id`, in the place of the one it had; returns its slot.
+    pub fn put(&mut self, id: u64, row: &Encoded) -> u32 {
+        if let Some(slot) = self.slot(id) {
+            self.exact.set(slot as usize, &row.exact);
+            if let Some((rows, scales)) = &mut self.codes {
+                rows.set(slot as usize, &row.codes);
+                if let Some(scale) = scales.get_mut(slot as usize) {
+                    *scale = row.scale;
+                }
+            }
+            return slot;
+        }
+        let slot = self.ids.len() as u32;
+        self.exact.push(&row.exact);
+        if let Some((rows, scales)) = &mut self.codes {
+            rows.push(&row.codes);
+            scales.push(row.scale);
+        }
+        self.ids.push(id);
+        self.slots.insert(id, slot);
+        slot
+    }
+
+    /// Removes `id`; returns the hole and the slot whose row moved into it (they are equal when
+    /// the last row went).
+    pub fn remove(&mut self, id: u64) -> Option<(u32, u32)> {
+        let hole = self.slots.remove(&id)?;
+        let last = self.ids.len().saturating_sub(1) as u32;
+        self.exact.swap_remove(hole as usize);
+        self.ids.swap_remove(hole as usize);
+        if let Some((rows, scales)) = &mut self.codes {
+            rows.swap_remove(hole as usize);
+            scales.swap_remove(hole as usize);
+        }
+        if let Some(moved) = self.ids.get(hole as usize) {
+            self.slots.insert(*moved, hole);
+        }
+        Some((hole, last))
+    }
+
+    /// Encodes a query (of length 1 or 0).
+    pub fn query(&self, unit: &[f32]) -> Query {
+        let mut floats = Vec::new();
+        encode::floats(unit, self.precision != Precision::F32, &mut floats);
+        let codes = self.codes.is_some().then(|| {
+            let mut lines = Vec::new();
+            let (scale, sum) = encode::query_codes(unit, &mut lines);
+            (lines, scale, sum)
+        });
+        Query { floats, codes }
+    }
+
+    /// The exact best `k` among `among`, best first. With codes, the scan over them proposes and
+    /// the exact rows decide.
+    pub fn scan(&self, query: &Query, k: usize, min: f32, among: Among<'_>) -> Vec<Hit> {
+        let rows = match among {
+            Among::All => self.len(),
+            Among::Slots(slots) => slots.len(),
+        };
+        let proposals = k.saturating_mul(4).saturating_add(64);
+        if let (Some((lines, _, sum)), Some((codes, scales))) = (&query.codes, &self.codes)
+            && rows / 4 > proposals
+        {
+            let mut dots = [0i32; STRIDE];
+            let offset = 128 * sum;
+            let proposed = self.collect(
+                codes,
+                proposals,
+                f32::NEG_INFINITY,
+                among,
+                |slots, rows, out| {
+                    // SAFETY: the kernels come from `Kernels::available`.
+                    unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
+                    for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
+                        // The query's own scale is the same for all and left out.
+                        let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
+                        *out = (dot - offset) as f32 * scale;
+                    }
+                },
+            );
+            let slots: Vec<u32> = proposed
+                .iter()
+                .filter_map(|hit| self.slot(hit.id))
+                .collect();
+            return self.exact_scan(query, k, min, Among::Slots(&slots));
+        }
+        self.exact_scan(query, k, min, among)
+    }
+
+    fn exact_scan(&self, query: &Query, k: usize, min: f32, among: Among<'_>) -> Vec<Hit> {
+        let kernel = if self.precision == Precision::F32 {
+            self.kernels.floats
+        } else {
+            self.kernels.halves
+        };
+        let mut hits = self.collect(&self.exact, k, min, among, |_, rows, out| {
+            // SAFETY: the kernels come from `Kernels::available`.
+            unsafe { kernel(&query.floats, rows, out) };
+        });
+        for hit in &mut hits {
+            // Rounding can carry the product of two unit vectors just past 1.
+            hit.score = hit.score.clamp(-1.0, 1.0);
+        }
+        hits
+    }
+
+    /// Scores rows a stride at a time with `score(slots, rows, out)` and keeps the best.
+    fn collect(
+        &self,
+        table: &Rows,
+        k: usize,
+        min: f32,
+        among: Among<'_>,
+        mut score: impl FnMut(&[u32], &[&[Line]], &mut [f32]),
+    ) -> Vec<Hit> {
+        let mut top = TopK::new(k, min, self.len());
+        let mut scores = [0.0f32; STRIDE];
+        let mut run = |slots: &[u32], rows: &[&[Line]]| {
+            let Some(scores) = scores.get_mut(..rows.len()) else {
+                return;
+            };
+            score(slots, rows, scores);
+            let mut threshold = top.threshold();
+            for (score, slot) in scores.iter().zip(slots) {
+                if *score >= threshold
+                    && let Some(id) = self.ids.get(*slot as usize)
+                {
+                    top.offer(*score + 0.0, *id); // -0.0 becomes 0.0: they are a tie
+                    threshold = top.threshold();
+                }
+            }
+        };
+        let mut rows: [&[Line]; STRIDE] = [&[]; STRIDE];
+        let mut slots = [0u32; STRIDE];
+        match among {
+            Among::All => {
+                let mut next = 0u32;
+                for mut block in table.blocks() {
+                    while block.len() > 0 {
+                        let mut filled = 0;
+                        for ((slot, place), row) in slots.iter_mut().zip(&mut rows).zip(&mut block)
+                        {
+                            (*slot, *place) = (next, row);
+                            next += 1;
+                            filled += 1;
+                        }
+                        if let (Some(slots), Some(rows)) = (slots.get(..filled), rows.get(..filled))
+                        {
+                            run(slots, rows);
+                        }
+                    }
+                }
+            }
+            Among::Slots(chosen) => {
+                for chosen in chosen.chunks(STRIDE) {
+                    for (place, slot) in rows.iter_mut().zip(chosen) {
+                        *place = table.get(*slot as usize).unwrap_or_default();
+                    }
+                    if let Some(rows) = rows.get(..chosen.len()) {
+                        run(chosen, rows);
+                    }
+                }
+            }
+        }
+        top.into_sorted()
+    }
+}
