@@ -20,9 +20,10 @@ const CLASSES: [&str; 8] = [
 fn ranges(pattern: &str) -> Vec<(u32, u32)> {
     let hir = regex_syntax::parse(pattern).expect("a valid class");
     match hir.kind() {
-        HirKind::Class(Class::Unicode(class)) => {
-            class.iter().map(|range| (range.start() as u32, range.end() as u32)).collect()
-        }
+        HirKind::Class(Class::Unicode(class)) => class
+            .iter()
+            .map(|range| (range.start() as u32, range.end() as u32))
+            .collect(),
         // A class of one character is simplified to a literal.
         HirKind::Literal(literal) => {
             let text = std::str::from_utf8(&literal.0).expect("UTF-8");
@@ -41,15 +42,22 @@ pub fn write(out: &Output) {
         }
     }
     // tiktoken 0.14 reads Unicode 16.0: U+1C89 came with 16.0 (a capital letter), U+A7CE with 17.0.
-    assert_eq!((class[0x1C89], class[0xA7CE]), (1, 0), "regex-syntax is not at Unicode 16.0, tiktoken's version");
+    assert_eq!(
+        (class[0x1C89], class[0xA7CE]),
+        (1, 0),
+        "regex-syntax is not at Unicode 16.0, tiktoken's version"
+    );
 
     let mut blocks: Vec<&[u8]> = Vec::new();
     let mut index = Vec::new();
     for block in class.chunks(256) {
-        let position = blocks.iter().position(|known| *known == block).unwrap_or_else(|| {
-            blocks.push(block);
-            blocks.len() - 1
-        });
+        let position = blocks
+            .iter()
+            .position(|known| *known == block)
+            .unwrap_or_else(|| {
+                blocks.push(block);
+                blocks.len() - 1
+            });
         index.push(u8::try_from(position).expect("at most 256 different blocks"));
     }
     blocks.resize(256, &class[..256]); // any index is in bounds

@@ -27,6 +27,19 @@ fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
 pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
     let class = match &error {
         Error::ContextLength(_) => "ContextLengthError",
+        Error::InvalidText(_) => "InvalidTextError",
+        Error::InvalidValue(_) => "InvalidValueError",
+        Error::InvalidNamespace(_) => "InvalidNamespaceError",
+        Error::InvalidFilter(_) => "InvalidFilterError",
+        Error::Configuration(_) => "ConfigurationError",
+        Error::Storage(_) | Error::StorageIo(_) => "StorageError",
+        Error::StorageFull(_) => "StorageFullError",
+        Error::StorageCorrupt(_) => "StorageCorruptError",
+        Error::StorageTimeout(_) => "StorageTimeoutError",
+        Error::StorageClosed(_) => "StorageClosedError",
+        Error::Conflict(_) => "ConflictError",
+        Error::EmbeddingMismatch(_) => "EmbeddingMismatchError",
+        Error::Embedding(_) => "EmbeddingError",
         _ => "InvalidInputError",
     };
     raise(py, class, error.to_string())

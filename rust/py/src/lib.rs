@@ -2,7 +2,9 @@
 
 mod error;
 mod fit;
+mod store;
 mod tokens;
+mod validate;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
@@ -18,4 +20,8 @@ mod _core {
     /// True when the module was built without optimizations; the package warns about it.
     #[pymodule_export]
     const DEBUG_BUILD: bool = cfg!(debug_assertions);
+    #[pymodule_export]
+    use crate::store::{LocalStore, after_fork, before_fork};
+    #[pymodule_export]
+    use crate::validate::{canonical_filter, canonical_json, check_key, check_namespace};
 }

@@ -13,9 +13,18 @@ fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
     match text.to_str() {
         Ok(utf8) => Ok(Cow::Borrowed(utf8)),
         Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(text.py()) => {
-            let utf16 = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?.cast_into::<PyBytes>()?;
-            let units = utf16.as_bytes().as_chunks().0.iter().map(|&unit| u16::from_le_bytes(unit));
-            Ok(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+            let utf16 = text
+                .call_method1("encode", ("utf-16-le", "surrogatepass"))?
+                .cast_into::<PyBytes>()?;
+            let units = utf16
+                .as_bytes()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&unit| u16::from_le_bytes(unit));
+            Ok(char::decode_utf16(units)
+                .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect())
         }
         Err(error) => Err(error),
     }
@@ -29,7 +38,9 @@ pub struct Encoding(&'static Core);
 impl Encoding {
     #[new]
     fn new(py: Python<'_>, name: &str) -> PyResult<Self> {
-        Core::named(name).map(Self).map_err(|error| to_py(py, error))
+        Core::named(name)
+            .map(Self)
+            .map_err(|error| to_py(py, error))
     }
 
     /// The name, as tiktoken has it.
@@ -47,7 +58,10 @@ impl Encoding {
     /// The number of tokens of each text.
     #[pyo3(signature = (texts, /))]
     fn count_batch(&self, texts: Vec<Bound<'_, PyString>>) -> PyResult<Vec<usize>> {
-        texts.iter().map(|text| Ok(self.0.count(&utf8(text)?))).collect()
+        texts
+            .iter()
+            .map(|text| Ok(self.0.count(&utf8(text)?)))
+            .collect()
     }
 
     /// The number of tokens of `text`, or `None` if it has more than `limit`.
@@ -58,6 +72,9 @@ impl Encoding {
 
     /// The ordinary tokens in rank order.
     fn vocabulary<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.0.tokens().map(|token| PyBytes::new(py, token)).collect()
+        self.0
+            .tokens()
+            .map(|token| PyBytes::new(py, token))
+            .collect()
     }
 }

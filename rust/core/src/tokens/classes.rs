@@ -35,7 +35,9 @@ static BLOCKS: &[u8; 0x1_0000] = include_bytes!(concat!(env!("OUT_DIR"), "/class
 /// `text` is UTF-8 and `at` a character boundary; anything else gives a wrong class, never a panic.
 #[inline(always)]
 pub fn class_at(text: &[u8], at: usize) -> (Classes, usize) {
-    let Some(&first) = text.get(at) else { return (0, 0) };
+    let Some(&first) = text.get(at) else {
+        return (0, 0);
+    };
     if first < 0x80 {
         return (class_of(u32::from(first)), 1);
     }
@@ -46,7 +48,10 @@ pub fn class_at(text: &[u8], at: usize) -> (Classes, usize) {
     } else if first < 0xF0 {
         (class_of((first & 0x0F) << 12 | next(1) << 6 | next(2)), 3)
     } else {
-        (class_of((first & 0x07) << 18 | next(1) << 12 | next(2) << 6 | next(3)), 4)
+        (
+            class_of((first & 0x07) << 18 | next(1) << 12 | next(2) << 6 | next(3)),
+            4,
+        )
     }
 }
 
@@ -54,6 +59,9 @@ pub fn class_at(text: &[u8], at: usize) -> (Classes, usize) {
 #[inline(always)]
 fn class_of(code_point: u32) -> Classes {
     let block = INDEX.get((code_point >> 8) as usize).copied().unwrap_or(0);
-    let class = BLOCKS.get(usize::from(block) << 8 | (code_point & 0xFF) as usize).copied().unwrap_or(0);
+    let class = BLOCKS
+        .get(usize::from(block) << 8 | (code_point & 0xFF) as usize)
+        .copied()
+        .unwrap_or(0);
     1 << class
 }

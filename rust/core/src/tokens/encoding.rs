@@ -25,11 +25,31 @@ enum Kind {
 }
 
 static ENCODINGS: [Encoding; 5] = [
-    Encoding { name: "o200k_base", kind: Kind::O200k, vocabulary: &O200K },
-    Encoding { name: "cl100k_base", kind: Kind::Cl100k, vocabulary: &CL100K },
-    Encoding { name: "p50k_base", kind: Kind::P50k, vocabulary: &P50K },
-    Encoding { name: "r50k_base", kind: Kind::P50k, vocabulary: &R50K },
-    Encoding { name: "o200k_harmony", kind: Kind::O200k, vocabulary: &O200K },
+    Encoding {
+        name: "o200k_base",
+        kind: Kind::O200k,
+        vocabulary: &O200K,
+    },
+    Encoding {
+        name: "cl100k_base",
+        kind: Kind::Cl100k,
+        vocabulary: &CL100K,
+    },
+    Encoding {
+        name: "p50k_base",
+        kind: Kind::P50k,
+        vocabulary: &P50K,
+    },
+    Encoding {
+        name: "r50k_base",
+        kind: Kind::P50k,
+        vocabulary: &R50K,
+    },
+    Encoding {
+        name: "o200k_harmony",
+        kind: Kind::O200k,
+        vocabulary: &O200K,
+    },
 ];
 
 thread_local! {
@@ -42,10 +62,16 @@ impl Encoding {
     /// # Errors
     /// [`Error::InvalidInput`] for an unknown name; the message has the known ones.
     pub fn named(name: &str) -> Result<&'static Self> {
-        ENCODINGS.iter().find(|encoding| encoding.name == name).ok_or_else(|| {
-            let known = ENCODINGS.each_ref().map(|encoding| encoding.name).join(", ");
-            Error::InvalidInput(format!("unknown encoding {name:?}: use one of {known}"))
-        })
+        ENCODINGS
+            .iter()
+            .find(|encoding| encoding.name == name)
+            .ok_or_else(|| {
+                let known = ENCODINGS
+                    .each_ref()
+                    .map(|encoding| encoding.name)
+                    .join(", ");
+                Error::InvalidInput(format!("unknown encoding {name:?}: use one of {known}"))
+            })
     }
 
     /// The name, as tiktoken has it.
@@ -97,7 +123,12 @@ fn pieces<P: Pattern>(
     let mut start = 0;
     while start < text.len() {
         let end = P::end(text, start);
-        let tokens = piece(vocabulary, text.get(start..).unwrap_or_default(), end - start, scratch);
+        let tokens = piece(
+            vocabulary,
+            text.get(start..).unwrap_or_default(),
+            end - start,
+            scratch,
+        );
         if !visit(start, end, tokens) {
             return;
         }
@@ -111,9 +142,14 @@ fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, scratch: &mut Scra
     let known = if length <= SHORT {
         vocabulary.has_short(load(text), length)
     } else {
-        length <= MIDDLE && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
+        length <= MIDDLE
+            && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
     };
-    if known { 1 } else { merge(vocabulary, text, length, scratch) }
+    if known {
+        1
+    } else {
+        merge(vocabulary, text, length, scratch)
+    }
 }
 
 #[cold]
