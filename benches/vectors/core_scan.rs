@@ -11,26 +11,16 @@ fn main() -> Result<()> {
     let wanted: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let mut state = 1u64;
     let mut noise = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
     };
     for dimensions in [384usize, 1_536] {
-        for rows in [100usize, 1_000, 10_000, 100_000]
-            .into_iter()
-            .filter(|n| wanted.is_empty() || wanted.contains(n))
+        for rows in
+            [100usize, 1_000, 10_000, 100_000].into_iter().filter(|n| wanted.is_empty() || wanted.contains(n))
         {
-            for (name, precision) in [
-                ("f16", Precision::F16),
-                ("i8", Precision::I8),
-                ("f32", Precision::F32),
-            ] {
-                for kernels in
-                    Kernels::available()
-                        .into_iter()
-                        .take(if every { usize::MAX } else { 1 })
-                {
+            for (name, precision) in [("f16", Precision::F16), ("i8", Precision::I8), ("f32", Precision::F32)]
+            {
+                for kernels in Kernels::available().into_iter().take(if every { usize::MAX } else { 1 }) {
                     let index = VectorIndex::with_kernels(dimensions, precision, kernels)?;
                     for id in 0..rows as u64 {
                         index.add(id, &(0..dimensions).map(|_| noise()).collect::<Vec<f32>>())?;

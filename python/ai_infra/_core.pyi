@@ -1,4 +1,9 @@
-from typing import Any, final
+"""The native module: see the Rust sources under rust/."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, final
+
+from typing_extensions import Buffer
 
 DEBUG_BUILD: bool
 VERSION: str
@@ -72,12 +77,6 @@ class Encoding:
 
     def vocabulary(self) -> list[bytes]:
         """The ordinary tokens in rank order."""
-"""The native module: see the Rust sources under rust/."""
-
-from collections.abc import Sequence
-from typing import Literal, TypeAlias, final
-
-from typing_extensions import Buffer
 
 # A contiguous buffer of f32 or f64 (array, memoryview, numpy), bytes of f32, or floats.
 _Vectors: TypeAlias = Buffer | Sequence[float]

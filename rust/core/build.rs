@@ -5,12 +5,7 @@
 //! classes from `regex-syntax`; both are build dependencies only.
 
 // A build script may stop with a panic: nobody's data reaches it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "build/classes.rs"]
 mod classes;
@@ -38,33 +33,13 @@ impl Output {
     }
 
     fn u32s(&self, name: &str, values: &[u32]) {
-        let to_bytes = if self.big_endian {
-            u32::to_be_bytes
-        } else {
-            u32::to_le_bytes
-        };
-        self.bytes(
-            name,
-            &values
-                .iter()
-                .flat_map(|&v| to_bytes(v))
-                .collect::<Vec<u8>>(),
-        );
+        let to_bytes = if self.big_endian { u32::to_be_bytes } else { u32::to_le_bytes };
+        self.bytes(name, &values.iter().flat_map(|&v| to_bytes(v)).collect::<Vec<u8>>());
     }
 
     fn u64s(&self, name: &str, values: &[u64]) {
-        let to_bytes = if self.big_endian {
-            u64::to_be_bytes
-        } else {
-            u64::to_le_bytes
-        };
-        self.bytes(
-            name,
-            &values
-                .iter()
-                .flat_map(|&v| to_bytes(v))
-                .collect::<Vec<u8>>(),
-        );
+        let to_bytes = if self.big_endian { u64::to_be_bytes } else { u64::to_le_bytes };
+        self.bytes(name, &values.iter().flat_map(|&v| to_bytes(v)).collect::<Vec<u8>>());
     }
 }
 
@@ -74,33 +49,22 @@ fn vocabulary(bpe: &CoreBPE) -> Vec<Vec<u8>> {
     let special = bpe.special_tokens();
     let is_special = |token: &[u8]| std::str::from_utf8(token).is_ok_and(|t| special.contains(t));
     let ids = 0..210_000;
-    ids.filter_map(|id| bpe.decode_bytes(&[id]).ok())
-        .filter(|token| !is_special(token))
-        .collect()
+    ids.filter_map(|id| bpe.decode_bytes(&[id]).ok()).filter(|token| !is_special(token)).collect()
 }
 
 fn write_encoding(out: &Output, name: &str, bpe: &CoreBPE, expected: usize) {
     let tokens = vocabulary(bpe);
-    assert_eq!(
-        tokens.len(),
-        expected,
-        "{name} is not the vocabulary that the tables were made for"
-    );
+    assert_eq!(tokens.len(), expected, "{name} is not the vocabulary that the tables were made for");
     assert!(tokens.iter().all(|token| (1..=255).contains(&token.len())));
     assert!(
-        (0..)
-            .zip(&tokens)
-            .all(|(rank, token)| (token.len() == 1) == (rank < 256)),
+        (0..).zip(&tokens).all(|(rank, token)| (token.len() == 1) == (rank < 256)),
         "the bytes have the lowest ranks"
     );
     let merges = merges::Merges::new(&tokens);
     pieces::write(out, name, &tokens);
     trie::write(out, name, &tokens, &merges);
     merges.write(out, name);
-    out.bytes(
-        &format!("{name}.lengths"),
-        &tokens.iter().map(|t| t.len() as u8).collect::<Vec<_>>(),
-    );
+    out.bytes(&format!("{name}.lengths"), &tokens.iter().map(|t| t.len() as u8).collect::<Vec<_>>());
     out.bytes(&format!("{name}.bytes"), &tokens.concat());
 }
 
@@ -116,33 +80,12 @@ fn main() {
     // The four are independent of each other; o200k_harmony has the ordinary vocabulary of o200k_base.
     std::thread::scope(|scope| {
         let out = &out;
+        scope
+            .spawn(|| write_encoding(out, "o200k", &tiktoken_rs::o200k_base().expect("o200k_base"), 199_998));
         scope.spawn(|| {
-            write_encoding(
-                out,
-                "o200k",
-                &tiktoken_rs::o200k_base().expect("o200k_base"),
-                199_998,
-            )
-        });
-        scope.spawn(|| {
-            write_encoding(
-                out,
-                "cl100k",
-                &tiktoken_rs::cl100k_base().expect("cl100k_base"),
-                100_256,
-            );
-            write_encoding(
-                out,
-                "p50k",
-                &tiktoken_rs::p50k_base().expect("p50k_base"),
-                50_280,
-            );
-            write_encoding(
-                out,
-                "r50k",
-                &tiktoken_rs::r50k_base().expect("r50k_base"),
-                50_256,
-            );
+            write_encoding(out, "cl100k", &tiktoken_rs::cl100k_base().expect("cl100k_base"), 100_256);
+            write_encoding(out, "p50k", &tiktoken_rs::p50k_base().expect("p50k_base"), 50_280);
+            write_encoding(out, "r50k", &tiktoken_rs::r50k_base().expect("r50k_base"), 50_256);
         });
     });
 }

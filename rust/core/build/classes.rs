@@ -6,24 +6,15 @@ use crate::Output;
 
 /// The classes, in the order of their numbers in `src/tokens/classes.rs`; number 0 is everything else.
 /// Where two match, the later one wins.
-const CLASSES: [&str; 8] = [
-    r"[\p{Lu}\p{Lt}]",
-    r"\p{Ll}",
-    r"[\p{Lm}\p{Lo}]",
-    r"\p{M}",
-    r"\p{N}",
-    r" ",
-    r"[\s--[ \r\n]]",
-    r"[\r\n]",
-];
+const CLASSES: [&str; 8] =
+    [r"[\p{Lu}\p{Lt}]", r"\p{Ll}", r"[\p{Lm}\p{Lo}]", r"\p{M}", r"\p{N}", r" ", r"[\s--[ \r\n]]", r"[\r\n]"];
 
 fn ranges(pattern: &str) -> Vec<(u32, u32)> {
     let hir = regex_syntax::parse(pattern).expect("a valid class");
     match hir.kind() {
-        HirKind::Class(Class::Unicode(class)) => class
-            .iter()
-            .map(|range| (range.start() as u32, range.end() as u32))
-            .collect(),
+        HirKind::Class(Class::Unicode(class)) => {
+            class.iter().map(|range| (range.start() as u32, range.end() as u32)).collect()
+        }
         // A class of one character is simplified to a literal.
         HirKind::Literal(literal) => {
             let text = std::str::from_utf8(&literal.0).expect("UTF-8");
@@ -51,13 +42,10 @@ pub fn write(out: &Output) {
     let mut blocks: Vec<&[u8]> = Vec::new();
     let mut index = Vec::new();
     for block in class.chunks(256) {
-        let position = blocks
-            .iter()
-            .position(|known| *known == block)
-            .unwrap_or_else(|| {
-                blocks.push(block);
-                blocks.len() - 1
-            });
+        let position = blocks.iter().position(|known| *known == block).unwrap_or_else(|| {
+            blocks.push(block);
+            blocks.len() - 1
+        });
         index.push(u8::try_from(position).expect("at most 256 different blocks"));
     }
     blocks.resize(256, &class[..256]); // any index is in bounds

@@ -4,8 +4,8 @@ use crate::Output;
 
 /// Must equal `hash` in `src/tokens/table.rs`.
 fn hash(low: u64, high: u64) -> u64 {
-    let mixed = (low ^ high.rotate_left(23).wrapping_mul(0xA24B_AED4_963E_E407))
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed =
+        (low ^ high.rotate_left(23).wrapping_mul(0xA24B_AED4_963E_E407)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ (mixed >> 32)
 }
 
@@ -22,24 +22,14 @@ fn key(token: &[u8], size: usize) -> u128 {
 /// Tokens go in by rank, so that frequent ones sit in the first slot that is probed.
 pub fn write(out: &Output, name: &str, tokens: &[Vec<u8>]) {
     let of = |range: std::ops::RangeInclusive<usize>, size: usize| -> Vec<u128> {
-        tokens
-            .iter()
-            .filter(|t| range.contains(&t.len()))
-            .map(|t| key(t, size))
-            .collect()
+        tokens.iter().filter(|t| range.contains(&t.len())).map(|t| key(t, size)).collect()
     };
     let short = fill(&of(1..=7, 8));
-    out.u64s(
-        &format!("{name}.short"),
-        &short.iter().map(|&slot| slot as u64).collect::<Vec<_>>(),
-    );
+    out.u64s(&format!("{name}.short"), &short.iter().map(|&slot| slot as u64).collect::<Vec<_>>());
     let middle = fill(&of(8..=15, 16));
     out.u64s(
         &format!("{name}.middle"),
-        &middle
-            .iter()
-            .flat_map(|&slot| [slot as u64, (slot >> 64) as u64])
-            .collect::<Vec<_>>(),
+        &middle.iter().flat_map(|&slot| [slot as u64, (slot >> 64) as u64]).collect::<Vec<_>>(),
     );
 }
 

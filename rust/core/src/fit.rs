@@ -53,14 +53,7 @@ pub struct Planner {
 impl Planner {
     /// A planner for the messages `first..end`, of which at most `budget` tokens will be kept.
     pub fn new(first: usize, end: usize, budget: u64) -> Self {
-        Self {
-            first,
-            next: end,
-            end,
-            budget,
-            spent: 0,
-            rows: Vec::new(),
-        }
+        Self { first, next: end, end, budget, spent: 0, rows: Vec::new() }
     }
 
     /// Takes the next older message.
@@ -89,10 +82,7 @@ impl Planner {
     /// longer than its neighbours: the same messages stay at the front of the prompt for many turns,
     /// without anything being remembered between calls.
     pub fn cut(&self, goal: &Goal) -> Cut {
-        let mut best = Cut {
-            index: self.end,
-            tokens: 0,
-        };
+        let mut best = Cut { index: self.end, tokens: 0 };
         let mut wished = (goal.keep == Some(0)).then_some(best);
         let mut stable: Option<Cut> = None;
         let mut reach = self.end;
@@ -150,11 +140,7 @@ mod tests {
     }
 
     fn goal(budget: u64) -> Goal {
-        Goal {
-            budget,
-            low_water: None,
-            keep: None,
-        }
+        Goal { budget, low_water: None, keep: None }
     }
 
     #[test]
@@ -162,29 +148,11 @@ mod tests {
         let rows: Vec<_> = (0..10).map(|i| (10, i)).collect();
         let p = planner(&rows, 0, 35);
         assert!(!p.all_fit());
-        assert_eq!(
-            p.cut(&goal(35)),
-            Cut {
-                index: 7,
-                tokens: 30
-            }
-        );
-        assert_eq!(
-            p.cut(&goal(9)),
-            Cut {
-                index: 10,
-                tokens: 0
-            }
-        );
+        assert_eq!(p.cut(&goal(35)), Cut { index: 7, tokens: 30 });
+        assert_eq!(p.cut(&goal(9)), Cut { index: 10, tokens: 0 });
         let p = planner(&rows, 0, 100);
         assert!(p.all_fit());
-        assert_eq!(
-            p.cut(&goal(100)),
-            Cut {
-                index: 0,
-                tokens: 100
-            }
-        );
+        assert_eq!(p.cut(&goal(100)), Cut { index: 0, tokens: 100 });
     }
 
     #[test]
@@ -192,35 +160,16 @@ mod tests {
         // 2 is a call, 3 and 4 its results
         let rows = [(10, 0), (10, 1), (10, 2), (10, 2), (10, 2), (10, 5)];
         let p = planner(&rows, 0, 35);
-        assert_eq!(
-            p.cut(&goal(35)),
-            Cut {
-                index: 5,
-                tokens: 10
-            }
-        );
+        assert_eq!(p.cut(&goal(35)), Cut { index: 5, tokens: 10 });
         let p = planner(&rows, 0, 40);
-        assert_eq!(
-            p.cut(&goal(40)),
-            Cut {
-                index: 2,
-                tokens: 40
-            }
-        );
+        assert_eq!(p.cut(&goal(40)), Cut { index: 2, tokens: 40 });
     }
 
     #[test]
     fn keep_takes_the_whole_group_and_yields_to_the_budget() {
         let rows = [(10, 0), (10, 1), (10, 2), (10, 2), (10, 4), (10, 5)];
         let p = planner(&rows, 0, 55);
-        let want = |budget, keep| {
-            p.cut(&Goal {
-                budget,
-                low_water: None,
-                keep: Some(keep),
-            })
-            .index
-        };
+        let want = |budget, keep| p.cut(&Goal { budget, low_water: None, keep: Some(keep) }).index;
         assert_eq!(want(55, 2), 4);
         assert_eq!(want(55, 3), 2);
         assert_eq!(want(30, 3), 4);
@@ -234,11 +183,7 @@ mod tests {
         for n in 100..1100 {
             let rows: Vec<_> = (0..n).map(|i| (10, i)).collect();
             let p = planner(&rows, 0, 1000);
-            let cut = p.cut(&Goal {
-                budget: 1000,
-                low_water: Some(500),
-                keep: None,
-            });
+            let cut = p.cut(&Goal { budget: 1000, low_water: Some(500), keep: None });
             assert!(cut.tokens <= 1000);
             moved += usize::from(last.is_some_and(|l| l != cut.index));
             last = Some(cut.index);

@@ -1,8 +1,10 @@
 //! The engine of `ai-infra-memory`: everything that is hot, and nothing that knows of Python.
 //!
-//! Dependencies point one way: `error` is used by all; the other modules do no I/O.
+//! Dependencies point one way: `error` is used by all; `store` does I/O; the other modules do none.
 
 pub mod error;
 pub mod fit;
+pub mod store;
 pub mod tokens;
+pub mod validate;
 pub mod vectors;

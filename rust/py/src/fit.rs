@@ -41,11 +41,7 @@ impl FitPlanner {
     /// The index of the first message to keep, and the tokens from there to the end.
     #[pyo3(signature = (budget, *, low_water=None, keep=None))]
     fn cut(&self, budget: u64, low_water: Option<u64>, keep: Option<usize>) -> (usize, u64) {
-        let cut = self.lock().cut(&Goal {
-            budget,
-            low_water,
-            keep,
-        });
+        let cut = self.lock().cut(&Goal { budget, low_water, keep });
         (cut.index, cut.tokens)
     }
 }

@@ -2,7 +2,9 @@
 
 mod error;
 mod fit;
+mod store;
 mod tokens;
+mod validate;
 mod vectors;
 
 #[pyo3::pymodule(gil_used = false)]
@@ -10,7 +12,11 @@ mod _core {
     #[pymodule_export]
     use crate::fit::FitPlanner;
     #[pymodule_export]
+    use crate::store::{LocalStore, after_fork, before_fork};
+    #[pymodule_export]
     use crate::tokens::Encoding;
+    #[pymodule_export]
+    use crate::validate::{canonical_filter, canonical_json, check_key, check_namespace};
     #[pymodule_export]
     use crate::vectors::VectorIndex;
 

@@ -19,18 +19,10 @@ fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
     match text.to_str() {
         Ok(utf8) => Ok(Cow::Borrowed(utf8)),
         Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(text.py()) => {
-            let utf16 = text
-                .call_method1("encode", ("utf-16-le", "surrogatepass"))?
-                .cast_into::<PyBytes>()?;
-            let units = utf16
-                .as_bytes()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&unit| u16::from_le_bytes(unit));
-            Ok(char::decode_utf16(units)
-                .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-                .collect())
+            let utf16 =
+                text.call_method1("encode", ("utf-16-le", "surrogatepass"))?.cast_into::<PyBytes>()?;
+            let units = utf16.as_bytes().as_chunks().0.iter().map(|&unit| u16::from_le_bytes(unit));
+            Ok(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
         }
         Err(error) => Err(error),
     }
@@ -38,11 +30,7 @@ fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
 
 /// Runs `work` on texts of `bytes` bytes in all, without the GIL if that is much.
 fn run<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> T {
-    if bytes > DETACH {
-        py.detach(work)
-    } else {
-        work()
-    }
+    if bytes > DETACH { py.detach(work) } else { work() }
 }
 
 /// An encoding by its tiktoken name; all five are in the module, nothing is loaded or built.
@@ -67,9 +55,7 @@ impl Encoding {
     #[new]
     #[pyo3(signature = (name, /))]
     fn new(py: Python<'_>, name: &str) -> PyResult<Self> {
-        Core::named(name)
-            .map(Self)
-            .map_err(|error| to_py(py, error))
+        Core::named(name).map(Self).map_err(|error| to_py(py, error))
     }
 
     /// The name, as tiktoken has it.
@@ -92,17 +78,13 @@ impl Encoding {
     /// The number of tokens of each text.
     #[pyo3(signature = (texts, /))]
     fn count_batch(&self, py: Python<'_>, texts: Vec<Bound<'_, PyString>>) -> PyResult<Vec<usize>> {
-        Self::all(py, &texts, |texts| {
-            texts.iter().map(|text| self.0.count(text)).collect()
-        })
+        Self::all(py, &texts, |texts| texts.iter().map(|text| self.0.count(text)).collect())
     }
 
     /// The number of tokens of all texts together, each counted by itself.
     #[pyo3(signature = (texts, /))]
     fn count_total(&self, py: Python<'_>, texts: Vec<Bound<'_, PyString>>) -> PyResult<usize> {
-        Self::all(py, &texts, |texts| {
-            texts.iter().map(|text| self.0.count(text)).sum()
-        })
+        Self::all(py, &texts, |texts| texts.iter().map(|text| self.0.count(text)).sum())
     }
 
     /// The number of tokens of `text`, or `None` if it has more than `limit`.
@@ -119,12 +101,7 @@ impl Encoding {
 
     /// How many characters of `text`, from its start, have at most `limit` tokens.
     #[pyo3(signature = (text, limit, /))]
-    fn prefix_within(
-        &self,
-        py: Python<'_>,
-        text: &Bound<'_, PyString>,
-        limit: usize,
-    ) -> PyResult<usize> {
+    fn prefix_within(&self, py: Python<'_>, text: &Bound<'_, PyString>, limit: usize) -> PyResult<usize> {
         let utf8 = utf8(text)?;
         Ok(run(py, utf8.len(), || {
             let end = self.0.prefix_within(&utf8, limit);
@@ -134,12 +111,7 @@ impl Encoding {
 
     /// The first character from which on `text` has at most `limit` tokens.
     #[pyo3(signature = (text, limit, /))]
-    fn suffix_within(
-        &self,
-        py: Python<'_>,
-        text: &Bound<'_, PyString>,
-        limit: usize,
-    ) -> PyResult<usize> {
+    fn suffix_within(&self, py: Python<'_>, text: &Bound<'_, PyString>, limit: usize) -> PyResult<usize> {
         let utf8 = utf8(text)?;
         Ok(run(py, utf8.len(), || {
             let start = self.0.suffix_within(&utf8, limit);
@@ -168,38 +140,30 @@ impl Encoding {
             total += per_message + roles.count(role)?;
             contents.push(content);
         }
-        let contents = Self::all(py, &contents, |texts| {
-            texts.iter().map(|text| self.0.count(text)).sum::<usize>()
-        })?;
+        let contents =
+            Self::all(py, &contents, |texts| texts.iter().map(|text| self.0.count(text)).sum::<usize>())?;
         Ok((total + contents, unread))
     }
 
     /// The ordinary tokens in rank order.
     fn vocabulary<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.0
-            .tokens()
-            .map(|token| PyBytes::new(py, token))
-            .collect()
+        self.0.tokens().map(|token| PyBytes::new(py, token)).collect()
     }
 }
 
 /// The role and the content of an exact dict that has nothing else.
 type RoleAndContent<'py> = (Bound<'py, PyString>, Bound<'py, PyString>);
 
-fn plain<'py>(
-    py: Python<'py>,
-    message: &Bound<'py, PyAny>,
-) -> PyResult<Option<RoleAndContent<'py>>> {
+fn plain<'py>(py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Option<RoleAndContent<'py>>> {
     let Ok(dict) = message.cast_exact::<PyDict>() else {
         return Ok(None);
     };
     if dict.len() != 2 {
         return Ok(None);
     }
-    let (Some(role), Some(content)) = (
-        dict.get_item(intern!(py, "role"))?,
-        dict.get_item(intern!(py, "content"))?,
-    ) else {
+    let (Some(role), Some(content)) =
+        (dict.get_item(intern!(py, "role"))?, dict.get_item(intern!(py, "content"))?)
+    else {
         return Ok(None);
     };
     match (role.cast_into(), content.cast_into()) {
@@ -216,10 +180,7 @@ struct Roles<'py> {
 
 impl<'py> Roles<'py> {
     fn new(encoding: &'static Core) -> Self {
-        Self {
-            encoding,
-            known: Vec::with_capacity(4),
-        }
+        Self { encoding, known: Vec::with_capacity(4) }
     }
 
     fn count(&mut self, role: Bound<'py, PyString>) -> PyResult<usize> {

@@ -22,13 +22,7 @@ impl Numbers {
     fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let refuse = |message: String| to_py(object.py(), Error::InvalidInput(message));
         let contiguous = |yes: bool| {
-            if yes {
-                Ok(())
-            } else {
-                Err(refuse(
-                    "the buffer is not C-contiguous; copy it first".to_owned(),
-                ))
-            }
+            if yes { Ok(()) } else { Err(refuse("the buffer is not C-contiguous; copy it first".to_owned())) }
         };
         if let Ok(buffer) = PyBuffer::<f32>::get(object) {
             contiguous(buffer.is_c_contiguous())?;
@@ -47,9 +41,7 @@ impl Numbers {
                     bytes.as_bytes().len()
                 )));
             }
-            return Ok(Self::List(
-                values.iter().map(|b| f32::from_ne_bytes(*b)).collect(),
-            ));
+            return Ok(Self::List(values.iter().map(|b| f32::from_ne_bytes(*b)).collect()));
         }
         object.extract().map(Self::List).map_err(|_| {
             let name = object.get_type().name().map_or_else(|_| "another type".to_owned(), |name| name.to_string());
@@ -116,10 +108,7 @@ fn ids(object: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
             .into_iter()
             .map(|id| {
                 u64::try_from(id).map_err(|_| {
-                    to_py(
-                        py,
-                        Error::InvalidInput(format!("id {id} is negative; ids are 0 to 2**64 - 1")),
-                    )
+                    to_py(py, Error::InvalidInput(format!("id {id} is negative; ids are 0 to 2**64 - 1")))
                 })
             })
             .collect();
@@ -141,9 +130,7 @@ fn precision(py: Python<'_>, name: &str) -> PyResult<Precision> {
         "f32" => Ok(Precision::F32),
         _ => Err(to_py(
             py,
-            Error::InvalidInput(format!(
-                "precision is {name:?}; it is one of 'f16', 'i8', 'f32'"
-            )),
+            Error::InvalidInput(format!("precision is {name:?}; it is one of 'f16', 'i8', 'f32'")),
         )),
     }
 }
@@ -164,13 +151,11 @@ impl VectorIndex {
     ) -> PyResult<()> {
         let ids = ids(ids_object)?;
         let all = Numbers::new(vectors)?.into_all();
-        py.detach(|| {
-            if replace {
-                self.inner.replace_many(&ids, &all)
-            } else {
-                self.inner.add_many(&ids, &all)
-            }
-        })
+        py.detach(
+            || {
+                if replace { self.inner.replace_many(&ids, &all) } else { self.inner.add_many(&ids, &all) }
+            },
+        )
         .map_err(|error| to_py(py, error))
     }
 }
@@ -181,8 +166,7 @@ impl VectorIndex {
     #[pyo3(signature = (dimensions, *, precision = "f16"))]
     fn new(py: Python<'_>, dimensions: usize, precision: &str) -> PyResult<Self> {
         let precision = self::precision(py, precision)?;
-        let inner =
-            vectors::VectorIndex::new(dimensions, precision).map_err(|error| to_py(py, error))?;
+        let inner = vectors::VectorIndex::new(dimensions, precision).map_err(|error| to_py(py, error))?;
         Ok(Self { inner })
     }
 
@@ -214,22 +198,15 @@ impl VectorIndex {
 
     fn add(&self, py: Python<'_>, id: u64, vector: &Bound<'_, PyAny>) -> PyResult<()> {
         let vector = Numbers::new(vector)?.into_all();
-        py.detach(|| self.inner.add(id, &vector))
-            .map_err(|error| to_py(py, error))
+        py.detach(|| self.inner.add(id, &vector)).map_err(|error| to_py(py, error))
     }
 
     fn replace(&self, py: Python<'_>, id: u64, vector: &Bound<'_, PyAny>) -> PyResult<()> {
         let vector = Numbers::new(vector)?.into_all();
-        py.detach(|| self.inner.replace(id, &vector))
-            .map_err(|error| to_py(py, error))
+        py.detach(|| self.inner.replace(id, &vector)).map_err(|error| to_py(py, error))
     }
 
-    fn add_many(
-        &self,
-        py: Python<'_>,
-        ids: &Bound<'_, PyAny>,
-        vectors: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    fn add_many(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
         self.insert(py, ids, vectors, false)
     }
 
@@ -262,11 +239,7 @@ impl VectorIndex {
             min_score: min_score.unwrap_or(f32::NEG_INFINITY),
             filter: ids.as_deref().map_or(Filter::All, Filter::Ids),
         };
-        let found = if self
-            .inner
-            .idle_scan_bytes()
-            .is_some_and(|bytes| bytes <= KEEP_GIL_BYTES)
-        {
+        let found = if self.inner.idle_scan_bytes().is_some_and(|bytes| bytes <= KEEP_GIL_BYTES) {
             self.inner.search(&query, search)
         } else {
             py.detach(|| self.inner.search(&query, search))

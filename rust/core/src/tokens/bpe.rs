@@ -22,11 +22,7 @@ impl Vocabulary {
         let mut base = ROOT;
         let mut best = 0;
         for &byte in text {
-            let unit = self
-                .trie
-                .get((base ^ u64::from(byte)) as usize)
-                .copied()
-                .unwrap_or(0);
+            let unit = self.trie.get((base ^ u64::from(byte)) as usize).copied().unwrap_or(0);
             if unit & 0x1FF != u64::from(byte) + 1 {
                 break;
             }
@@ -43,10 +39,7 @@ impl Vocabulary {
     /// The length of `token` in bytes.
     #[inline(always)]
     pub fn length(&self, token: u32) -> usize {
-        self.lengths
-            .get(token as usize)
-            .copied()
-            .map_or(1, usize::from)
+        self.lengths.get(token as usize).copied().map_or(1, usize::from)
     }
 
     /// The token that `left` and `right` merge into, or [`NONE`].
@@ -54,8 +47,7 @@ impl Vocabulary {
     fn merged(&self, left: u32, right: u32) -> u32 {
         let key = u64::from(left) << 18 | u64::from(right);
         let mask = self.pairs.len() - 1;
-        let mut slot =
-            (key.wrapping_mul(PAIR_HASH) >> (self.pairs.len().leading_zeros() + 1)) as usize;
+        let mut slot = (key.wrapping_mul(PAIR_HASH) >> (self.pairs.len().leading_zeros() + 1)) as usize;
         loop {
             match self.pairs.get(slot & mask) {
                 Some(&pair) if pair >> 18 == key => return (pair & 0x3_FFFF) as u32,
@@ -67,10 +59,7 @@ impl Vocabulary {
 
     #[inline(always)]
     fn split(&self, token: u32) -> [u32; 2] {
-        self.splits
-            .get(token as usize)
-            .copied()
-            .unwrap_or([token, token])
+        self.splits.get(token as usize).copied().unwrap_or([token, token])
     }
 
     /// Whether merging leaves the boundary between `left` and `right` alone.
@@ -157,9 +146,7 @@ impl Scratch {
     }
 
     fn is_dead(&self, at: usize) -> bool {
-        self.dead
-            .get(at / 64)
-            .is_some_and(|word| word >> (at % 64) & 1 != 0)
+        self.dead.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 != 0)
     }
 
     fn kill(&mut self, at: usize) {

@@ -48,10 +48,7 @@ pub fn class_at(text: &[u8], at: usize) -> (Classes, usize) {
     } else if first < 0xF0 {
         (class_of((first & 0x0F) << 12 | next(1) << 6 | next(2)), 3)
     } else {
-        (
-            class_of((first & 0x07) << 18 | next(1) << 12 | next(2) << 6 | next(3)),
-            4,
-        )
+        (class_of((first & 0x07) << 18 | next(1) << 12 | next(2) << 6 | next(3)), 4)
     }
 }
 
@@ -59,9 +56,6 @@ pub fn class_at(text: &[u8], at: usize) -> (Classes, usize) {
 #[inline(always)]
 fn class_of(code_point: u32) -> Classes {
     let block = INDEX.get((code_point >> 8) as usize).copied().unwrap_or(0);
-    let class = BLOCKS
-        .get(usize::from(block) << 8 | (code_point & 0xFF) as usize)
-        .copied()
-        .unwrap_or(0);
+    let class = BLOCKS.get(usize::from(block) << 8 | (code_point & 0xFF) as usize).copied().unwrap_or(0);
     1 << class
 }

@@ -46,17 +46,13 @@ impl Encoding {
         if end - start > WHOLE && goal > total {
             let piece = text.get(start..end).unwrap_or_default();
             let inside = self.token_ends(piece, |ends| {
-                ends.take(goal - total)
-                    .filter(|&end| piece.is_char_boundary(end))
-                    .last()
+                ends.take(goal - total).filter(|&end| piece.is_char_boundary(end)).last()
             });
             if let Some(inside) = inside {
                 return (start + inside, false);
             }
         }
-        let last = text
-            .get(..cut)
-            .and_then(|prefix| prefix.chars().next_back());
+        let last = text.get(..cut).and_then(|prefix| prefix.chars().next_back());
         (cut, last.is_none_or(|c| !c.is_whitespace()))
     }
 
@@ -85,10 +81,7 @@ impl Encoding {
                 later.find(|&end| piece.is_char_boundary(end))
             });
             let start = piece_start + inside.unwrap_or(piece.len());
-            if self
-                .count_up_to(text.get(start..).unwrap_or_default(), limit)
-                .is_some()
-            {
+            if self.count_up_to(text.get(start..).unwrap_or_default(), limit).is_some() {
                 return start;
             }
         }

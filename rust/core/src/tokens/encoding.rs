@@ -23,31 +23,11 @@ enum Kind {
 }
 
 static ENCODINGS: [Encoding; 5] = [
-    Encoding {
-        name: "o200k_base",
-        kind: Kind::O200k,
-        vocabulary: &O200K,
-    },
-    Encoding {
-        name: "cl100k_base",
-        kind: Kind::Cl100k,
-        vocabulary: &CL100K,
-    },
-    Encoding {
-        name: "p50k_base",
-        kind: Kind::P50k,
-        vocabulary: &P50K,
-    },
-    Encoding {
-        name: "r50k_base",
-        kind: Kind::P50k,
-        vocabulary: &R50K,
-    },
-    Encoding {
-        name: "o200k_harmony",
-        kind: Kind::O200k,
-        vocabulary: &O200K,
-    },
+    Encoding { name: "o200k_base", kind: Kind::O200k, vocabulary: &O200K },
+    Encoding { name: "cl100k_base", kind: Kind::Cl100k, vocabulary: &CL100K },
+    Encoding { name: "p50k_base", kind: Kind::P50k, vocabulary: &P50K },
+    Encoding { name: "r50k_base", kind: Kind::P50k, vocabulary: &R50K },
+    Encoding { name: "o200k_harmony", kind: Kind::O200k, vocabulary: &O200K },
 ];
 
 impl Encoding {
@@ -56,16 +36,10 @@ impl Encoding {
     /// # Errors
     /// [`Error::InvalidInput`] for an unknown name; the message has the known ones.
     pub fn named(name: &str) -> Result<&'static Self> {
-        ENCODINGS
-            .iter()
-            .find(|encoding| encoding.name == name)
-            .ok_or_else(|| {
-                let known = ENCODINGS
-                    .each_ref()
-                    .map(|encoding| encoding.name)
-                    .join(", ");
-                Error::InvalidInput(format!("unknown encoding {name:?}: use one of {known}"))
-            })
+        ENCODINGS.iter().find(|encoding| encoding.name == name).ok_or_else(|| {
+            let known = ENCODINGS.each_ref().map(|encoding| encoding.name).join(", ");
+            Error::InvalidInput(format!("unknown encoding {name:?}: use one of {known}"))
+        })
     }
 
     /// The name, as tiktoken has it.

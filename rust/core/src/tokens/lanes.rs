@@ -95,12 +95,32 @@ mod x86 {
     }
 
     lanes!(
-        Avx2, 32, u32, _mm256_loadu_si256, __m256i, _mm256_set1_epi8, _mm256_sub_epi8, _mm256_cmpgt_epi8,
-        _mm256_cmpeq_epi8, _mm256_or_si256, shift256, _mm256_movemask_epi8
+        Avx2,
+        32,
+        u32,
+        _mm256_loadu_si256,
+        __m256i,
+        _mm256_set1_epi8,
+        _mm256_sub_epi8,
+        _mm256_cmpgt_epi8,
+        _mm256_cmpeq_epi8,
+        _mm256_or_si256,
+        shift256,
+        _mm256_movemask_epi8
     );
     lanes!(
-        Sse2, 16, u16, _mm_loadu_si128, __m128i, _mm_set1_epi8, _mm_sub_epi8, _mm_cmpgt_epi8, _mm_cmpeq_epi8,
-        _mm_or_si128, shift128, _mm_movemask_epi8
+        Sse2,
+        16,
+        u16,
+        _mm_loadu_si128,
+        __m128i,
+        _mm_set1_epi8,
+        _mm_sub_epi8,
+        _mm_cmpgt_epi8,
+        _mm_cmpeq_epi8,
+        _mm_or_si128,
+        shift128,
+        _mm_movemask_epi8
     );
 
     #[inline(always)]

@@ -48,7 +48,10 @@ pub fn fast<P: Pattern + Windowed>(
         unsafe { windows::<Avx2, P>(vocabulary, text, memory, visit) }
     }
 
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") {
+    if is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+    {
         // SAFETY: the features were just detected; bmi1 and popcnt come with every processor that has these.
         unsafe { with_avx2::<P>(vocabulary, text, memory, visit) }
     } else {

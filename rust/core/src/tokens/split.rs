@@ -109,9 +109,7 @@ impl Pattern for Cl100k {
         }
         // ` ?[^\s\p{L}\p{N}]++[\r\n]*+`
         if class & (OTHER | MARK) != 0 {
-            return run_of(text, skip(text, after, OTHER | MARK), |byte| {
-                matches!(byte, b'\r' | b'\n')
-            });
+            return run_of(text, skip(text, after, OTHER | MARK), |byte| matches!(byte, b'\r' | b'\n'));
         }
         if class & SPACE != 0 && next & (OTHER | MARK) != 0 {
             let end = skip(text, after + next_length, OTHER | MARK);
@@ -217,21 +215,12 @@ struct WhiteSpace {
 impl WhiteSpace {
     /// `\s+(?!\S)|\s`: all of it at the end of the text, else all but its last character, which belongs to what follows.
     fn leave_one(&self, start: usize) -> usize {
-        if self.final_run || self.last == start {
-            self.end
-        } else {
-            self.last
-        }
+        if self.final_run || self.last == start { self.end } else { self.last }
     }
 }
 
 fn white_space(text: &[u8], start: usize) -> WhiteSpace {
-    let mut run = WhiteSpace {
-        end: start,
-        last: start,
-        last_newline: None,
-        final_run: false,
-    };
+    let mut run = WhiteSpace { end: start, last: start, last_newline: None, final_run: false };
     loop {
         let (class, length) = class_at(text, run.end);
         if class & WHITE == 0 {

@@ -10,8 +10,8 @@ pub const SHORT: usize = 7;
 /// Mixes a key; the high bits and the low bits are good. Must equal `hash` in `build/pieces.rs`.
 #[inline(always)]
 pub fn hash(low: u64, high: u64) -> u64 {
-    let mixed = (low ^ high.rotate_left(23).wrapping_mul(0xA24B_AED4_963E_E407))
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed =
+        (low ^ high.rotate_left(23).wrapping_mul(0xA24B_AED4_963E_E407)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ (mixed >> 32)
 }
 
@@ -20,10 +20,7 @@ pub fn hash(low: u64, high: u64) -> u64 {
 pub fn load(text: &[u8]) -> u64 {
     match text.first_chunk::<8>() {
         Some(chunk) => u64::from_le_bytes(*chunk),
-        None => text
-            .iter()
-            .rev()
-            .fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        None => text.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
     }
 }
 
@@ -46,11 +43,7 @@ impl Vocabulary {
     /// Whether the pre-token of `length` bytes (8 to 15) whose first 16 bytes are `low` and `high` is one token.
     #[inline(always)]
     pub fn has_middle(&self, low: u64, high: u64, length: usize) -> bool {
-        let kept = if length > 8 {
-            high & (u64::MAX >> (128 - 8 * length))
-        } else {
-            0
-        };
+        let kept = if length > 8 { high & (u64::MAX >> (128 - 8 * length)) } else { 0 };
         let key = [low, kept | (length as u64) << 56];
         let mask = self.middle.len() - 1;
         let mut slot = (hash(key[0], key[1]) >> (self.middle.len().leading_zeros() + 1)) as usize;

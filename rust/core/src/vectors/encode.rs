@@ -107,20 +107,14 @@ fn padded<T: Copy + Default, const N: usize>(chunk: &[f32], convert: impl Fn(f32
 /// Rounds to halves.
 pub fn halves(unit: &[f32], out: &mut Vec<Line>) {
     out.clear();
-    out.extend(
-        unit.chunks(32)
-            .map(|c| Line::from_halves(&padded(c, half::from_f32))),
-    );
+    out.extend(unit.chunks(32).map(|c| Line::from_halves(&padded(c, half::from_f32))));
 }
 
 /// Keeps single precision; `pairs` rounds the lines up to an even number, as a query for rows of
 /// halves needs.
 pub fn floats(unit: &[f32], pairs: bool, out: &mut Vec<Line>) {
     out.clear();
-    out.extend(
-        unit.chunks(16)
-            .map(|c| Line::from_floats(&padded(c, |x| x))),
-    );
+    out.extend(unit.chunks(16).map(|c| Line::from_floats(&padded(c, |x| x))));
     if pairs && out.len() % 2 == 1 {
         out.push(Line([0; 64]));
     }
@@ -149,13 +143,7 @@ pub fn row_codes(unit: &[f32], out: &mut Vec<Line>) -> f32 {
 /// A query as signed codes, with the sum of its codes and its scale.
 pub fn query_codes(unit: &[f32], out: &mut Vec<Line>) -> (f32, i32) {
     let scale = codes(unit, 0, out);
-    (
-        scale,
-        out.iter()
-            .flat_map(|l| l.0)
-            .map(|b| i32::from(b as i8))
-            .sum(),
-    )
+    (scale, out.iter().flat_map(|l| l.0).map(|b| i32::from(b as i8)).sum())
 }
 
 #[cfg(test)]
@@ -166,17 +154,10 @@ mod tests {
     #[test]
     fn refusals_name_the_vector_and_the_dimension() {
         let message = |v: &[f32], i| check(v, 3, i).unwrap_err().to_string();
+        assert!(message(&[1.0, 2.0], Some(4)).starts_with("vector 4 has 2 dimensions, this index has 3"));
+        assert!(message(&[1.0, f32::NAN, 1.0], Some(7)).starts_with("vector 7 holds NaN at dimension 1"));
         assert!(
-            message(&[1.0, 2.0], Some(4))
-                .starts_with("vector 4 has 2 dimensions, this index has 3")
-        );
-        assert!(
-            message(&[1.0, f32::NAN, 1.0], Some(7))
-                .starts_with("vector 7 holds NaN at dimension 1")
-        );
-        assert!(
-            message(&[1.0, 0.0, -f32::INFINITY], None)
-                .starts_with("query vector holds -inf at dimension 2")
+            message(&[1.0, 0.0, -f32::INFINITY], None).starts_with("query vector holds -inf at dimension 2")
         );
         assert!(check(&[f32::MAX, f32::MIN, 1e-45], 3, None).is_ok());
         assert!(check(&[], 3, None).is_err());

@@ -11,12 +11,7 @@ pub fn from_f32(value: f32) -> u16 {
     let magnitude = bits & 0x7fff_ffff;
     if magnitude >= 0x4780_0000 {
         // At least 2^16: infinite, or NaN with its quiet bit set.
-        return sign
-            | if magnitude > 0x7f80_0000 {
-                0x7e00
-            } else {
-                0x7c00
-            };
+        return sign | if magnitude > 0x7f80_0000 { 0x7e00 } else { 0x7c00 };
     }
     if magnitude < 0x3880_0000 {
         // Below 2^-14 the result is subnormal: adding 0.5 lets the adder do the rounding,

@@ -33,11 +33,7 @@ pub struct Search<'a> {
 impl Search<'_> {
     /// The best `k` of all rows.
     pub fn best(k: usize) -> Self {
-        Self {
-            k,
-            min_score: f32::NEG_INFINITY,
-            filter: Filter::All,
-        }
+        Self { k, min_score: f32::NEG_INFINITY, filter: Filter::All }
     }
 }
 
@@ -71,11 +67,7 @@ impl VectorIndex {
                 "dimensions is {dimensions}; a vector has 1 to {MAX_DIMENSIONS} dimensions"
             )));
         }
-        Ok(Self {
-            dimensions,
-            precision,
-            table: RwLock::new(Table::new(dimensions, precision, kernels)),
-        })
+        Ok(Self { dimensions, precision, table: RwLock::new(Table::new(dimensions, precision, kernels)) })
     }
 
     // A panic cannot leave the table half changed (nothing in it panics), so poison is ignored.
@@ -169,14 +161,10 @@ impl VectorIndex {
         if !replace {
             let mut seen: Vec<u64> = ids.to_vec();
             seen.sort_unstable();
-            if let Some(twice) = seen
-                .windows(2)
-                .find_map(|w| (w.first() == w.last()).then(|| w.first()))
-                .flatten()
+            if let Some(twice) =
+                seen.windows(2).find_map(|w| (w.first() == w.last()).then(|| w.first())).flatten()
             {
-                return Err(Error::InvalidInput(format!(
-                    "id {twice} is given twice in one batch"
-                )));
+                return Err(Error::InvalidInput(format!("id {twice} is given twice in one batch")));
             }
         }
         // Encoding is the expensive part and needs no lock; the copy into the table is short.
@@ -192,20 +180,14 @@ impl VectorIndex {
             .collect();
         let mut table = self.write();
         if !replace
-            && let Some((position, id)) = ids
-                .iter()
-                .enumerate()
-                .find(|(_, id)| table.slot(**id).is_some())
+            && let Some((position, id)) = ids.iter().enumerate().find(|(_, id)| table.slot(**id).is_some())
         {
             return Err(Error::InvalidInput(format!(
                 "id {id} at position {position} is already in the index; replace it, or remove it first"
             )));
         }
         if table.len().saturating_add(ids.len()) > u32::MAX as usize {
-            return Err(Error::InvalidInput(format!(
-                "an index holds at most {} vectors",
-                u32::MAX
-            )));
+            return Err(Error::InvalidInput(format!("an index holds at most {} vectors", u32::MAX)));
         }
         for (id, row) in ids.iter().zip(&encoded) {
             table.put(*id, row);
@@ -222,12 +204,7 @@ impl VectorIndex {
     /// holds a lock of its own (Python's) can tell with it whether a search is short.
     pub fn idle_scan_bytes(&self) -> Option<usize> {
         let table = self.table.try_read().ok()?;
-        Some(
-            table
-                .len()
-                .saturating_mul(self.dimensions)
-                .saturating_mul(2),
-        )
+        Some(table.len().saturating_mul(self.dimensions).saturating_mul(2))
     }
 
     /// The best rows for `query` as `(id, cosine similarity)`: higher first, of equal scores the
@@ -239,9 +216,7 @@ impl VectorIndex {
     pub fn search(&self, query: &[f32], search: Search<'_>) -> Result<Vec<(u64, f32)>> {
         encode::check(query, self.dimensions, None)?;
         if search.min_score.is_nan() {
-            return Err(Error::InvalidInput(
-                "min_score is NaN; give a number from -1 to 1".to_owned(),
-            ));
+            return Err(Error::InvalidInput("min_score is NaN; give a number from -1 to 1".to_owned()));
         }
         let mut unit = Vec::new();
         encode::unit(query, &mut unit);

@@ -56,8 +56,7 @@ impl Kernels {
             let avx2 = is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("f16c");
-            let avx512 =
-                avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+            let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
             if avx512 && is_x86_feature_detected!("avx512vnni") {
                 sets.push(Self {
                     name: "avx512vnni",
@@ -95,17 +94,12 @@ mod tests {
     use super::*;
 
     fn noise(state: &mut u64) -> f32 {
-        *state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((*state >> 40) as f32 / (1u64 << 24) as f32) * 2.0 - 1.0
     }
 
     fn floats(values: &[f32]) -> Vec<Line> {
-        values
-            .chunks_exact(16)
-            .map(|c| Line::from_floats(&std::array::from_fn(|i| c[i])))
-            .collect()
+        values.chunks_exact(16).map(|c| Line::from_floats(&std::array::from_fn(|i| c[i]))).collect()
     }
 
     #[test]
@@ -115,20 +109,11 @@ mod tests {
             let dims = lines * 32;
             let query: Vec<f32> = (0..dims).map(|_| noise(&mut seed)).collect();
             let rows: Vec<Vec<f32>> = (0..9)
-                .map(|_| {
-                    (0..dims)
-                        .map(|_| half::to_f32(half::from_f32(noise(&mut seed))))
-                        .collect()
-                })
+                .map(|_| (0..dims).map(|_| half::to_f32(half::from_f32(noise(&mut seed)))).collect())
                 .collect();
             let expected: Vec<f64> = rows
                 .iter()
-                .map(|r| {
-                    r.iter()
-                        .zip(&query)
-                        .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                        .sum()
-                })
+                .map(|r| r.iter().zip(&query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum())
                 .collect();
             let q = floats(&query);
             let as_floats: Vec<Vec<Line>> = rows.iter().map(|r| floats(r)).collect();
@@ -147,22 +132,13 @@ mod tests {
                     // SAFETY: the set comes from `available`.
                     unsafe { kernel(&q, &data, &mut out) };
                     for (got, want) in out.iter().zip(&expected) {
-                        assert!(
-                            (f64::from(*got) - want).abs() < 1e-4,
-                            "{} {got} {want}",
-                            set.name
-                        );
+                        assert!((f64::from(*got) - want).abs() < 1e-4, "{} {got} {want}", set.name);
                     }
                     for (i, got) in out.iter().enumerate() {
                         let mut alone = [0.0; 1];
                         // SAFETY: as above.
                         unsafe { kernel(&q, &data[i..=i], &mut alone) };
-                        assert_eq!(
-                            alone[0].to_bits(),
-                            got.to_bits(),
-                            "alone and in a group: {}",
-                            set.name
-                        );
+                        assert_eq!(alone[0].to_bits(), got.to_bits(), "alone and in a group: {}", set.name);
                     }
                 }
             }
@@ -176,20 +152,13 @@ mod tests {
             let make = |seed: &mut u64| -> Vec<Line> {
                 (0..lines)
                     .map(|_| {
-                        Line(std::array::from_fn(|_| {
-                            (noise(seed) * 400.0).clamp(-127.0, 127.0) as i8 as u8
-                        }))
+                        Line(std::array::from_fn(|_| (noise(seed) * 400.0).clamp(-127.0, 127.0) as i8 as u8))
                     })
                     .collect()
             };
             let query = make(&mut seed);
             let rows: Vec<Vec<Line>> = (0..6)
-                .map(|_| {
-                    make(&mut seed)
-                        .iter()
-                        .map(|l| Line(l.0.map(|b| b ^ 0x80)))
-                        .collect()
-                })
+                .map(|_| make(&mut seed).iter().map(|l| Line(l.0.map(|b| b ^ 0x80))).collect())
                 .collect();
             let flat = |r: &[Line]| r.iter().flat_map(|l| l.0).collect::<Vec<u8>>();
             let slices: Vec<&[Line]> = rows.iter().map(Vec::as_slice).collect();
@@ -206,19 +175,10 @@ mod tests {
                     assert_eq!(*got, want, "{}", set.name);
                 }
                 let (a, b) = (flat(&rows[0]), flat(&rows[1]));
-                let want = a
-                    .iter()
-                    .zip(&b)
-                    .map(|(a, b)| i32::from(*a) * (i32::from(*b) - 128))
-                    .sum::<i32>();
+                let want = a.iter().zip(&b).map(|(a, b)| i32::from(*a) * (i32::from(*b) - 128)).sum::<i32>();
                 let sum = b.iter().map(|b| i32::from(*b) - 128).sum::<i32>();
                 // SAFETY: as above; both hold `lines` lines.
-                assert_eq!(
-                    unsafe { (set.pair)(a.as_ptr(), b.as_ptr(), lines) },
-                    (want, sum),
-                    "{}",
-                    set.name
-                );
+                assert_eq!(unsafe { (set.pair)(a.as_ptr(), b.as_ptr(), lines) }, (want, sum), "{}", set.name);
             }
         }
     }

@@ -1,8 +1,5 @@
 //! The kernels for 64-bit ARM: NEON, which every such processor has.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "fixed arrays of four, indexed by loops over 0..4"
-)]
+#![expect(clippy::indexing_slicing, reason = "fixed arrays of four, indexed by loops over 0..4")]
 
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -12,13 +9,8 @@ use super::portable;
 use super::rows::Line;
 
 /// NEON; the codes use the plain loop, which compilers vectorise well here.
-pub const NEON: Kernels = Kernels {
-    name: "neon",
-    halves,
-    floats,
-    codes: portable::codes,
-    pair: portable::pair,
-};
+pub const NEON: Kernels =
+    Kernels { name: "neon", halves, floats, codes: portable::codes, pair: portable::pair };
 
 /// Four halves as four floats, one instruction (its intrinsic needs an unstable type).
 #[target_feature(enable = "neon")]
@@ -46,10 +38,7 @@ fn floats(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
                 }
             }
         }
-        *out = vaddvq_f32(vaddq_f32(
-            vaddq_f32(sums[0], sums[1]),
-            vaddq_f32(sums[2], sums[3]),
-        ));
+        *out = vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3])));
     }
 }
 
@@ -69,9 +58,6 @@ fn halves(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
                 }
             }
         }
-        *out = vaddvq_f32(vaddq_f32(
-            vaddq_f32(sums[0], sums[1]),
-            vaddq_f32(sums[2], sums[3]),
-        ));
+        *out = vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3])));
     }
 }

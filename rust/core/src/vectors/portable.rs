@@ -19,11 +19,7 @@ pub unsafe fn floats(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     for (row, out) in rows.iter().zip(out) {
         let mut lanes = [0.0f32; 16];
         for (q, r) in query.iter().zip(*row) {
-            for ((lane, q), r) in lanes
-                .iter_mut()
-                .zip(q.0.chunks_exact(4))
-                .zip(r.0.chunks_exact(4))
-            {
+            for ((lane, q), r) in lanes.iter_mut().zip(q.0.chunks_exact(4)).zip(r.0.chunks_exact(4)) {
                 *lane += float(q) * float(r);
             }
         }
@@ -37,11 +33,7 @@ pub unsafe fn halves(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
         let mut lanes = [0.0f32; 16];
         let parts = row.iter().flat_map(|line| line.0.chunks_exact(32));
         for (q, r) in query.iter().zip(parts) {
-            for ((lane, q), r) in lanes
-                .iter_mut()
-                .zip(q.0.chunks_exact(4))
-                .zip(r.chunks_exact(2))
-            {
+            for ((lane, q), r) in lanes.iter_mut().zip(q.0.chunks_exact(4)).zip(r.chunks_exact(2)) {
                 let half = r.first_chunk().map_or(0, |b| u16::from_ne_bytes(*b));
                 *lane += float(q) * half::to_f32(half);
             }
@@ -56,12 +48,7 @@ pub unsafe fn codes(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
         *out = query
             .iter()
             .zip(*row)
-            .map(|(q, r)| {
-                q.0.iter()
-                    .zip(&r.0)
-                    .map(|(q, r)| i32::from(*q as i8) * i32::from(*r))
-                    .sum::<i32>()
-            })
+            .map(|(q, r)| q.0.iter().zip(&r.0).map(|(q, r)| i32::from(*q as i8) * i32::from(*r)).sum::<i32>())
             .sum();
     }
 }
@@ -69,18 +56,8 @@ pub unsafe fn codes(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
 /// See [`Pair`](super::kernel::Pair).
 pub unsafe fn pair(a: *const u8, b: *const u8, lines: usize) -> (i32, i32) {
     // SAFETY: the caller promises 64 bytes a line behind both pointers.
-    let (a, b) = unsafe {
-        (
-            std::slice::from_raw_parts(a, lines * 64),
-            std::slice::from_raw_parts(b, lines * 64),
-        )
-    };
+    let (a, b) =
+        unsafe { (std::slice::from_raw_parts(a, lines * 64), std::slice::from_raw_parts(b, lines * 64)) };
     let signed = |code: &u8| i32::from(*code) - 128;
-    (
-        a.iter()
-            .zip(b)
-            .map(|(a, b)| i32::from(*a) * signed(b))
-            .sum(),
-        b.iter().map(signed).sum(),
-    )
+    (a.iter().zip(b).map(|(a, b)| i32::from(*a) * signed(b)).sum(), b.iter().map(signed).sum())
 }

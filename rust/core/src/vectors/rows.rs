@@ -47,12 +47,7 @@ impl Rows {
     pub fn new(row_lines: usize) -> Self {
         let row_lines = row_lines.max(1);
         let rows = (BLOCK_BYTES / (row_lines * size_of::<Line>())).max(1);
-        Self {
-            row_lines,
-            shift: rows.ilog2(),
-            blocks: Vec::new(),
-            len: 0,
-        }
+        Self { row_lines, shift: rows.ilog2(), blocks: Vec::new(), len: 0 }
     }
 
     /// How many rows there are.
@@ -66,10 +61,7 @@ impl Rows {
     }
 
     fn locate(&self, slot: usize) -> (usize, usize) {
-        (
-            slot >> self.shift,
-            (slot & ((1 << self.shift) - 1)) * self.row_lines,
-        )
+        (slot >> self.shift, (slot & ((1 << self.shift) - 1)) * self.row_lines)
     }
 
     /// The row at `slot`.
@@ -80,9 +72,7 @@ impl Rows {
 
     /// All rows in slot order, one iterator a block.
     pub fn blocks(&self) -> impl Iterator<Item = std::slice::ChunksExact<'_, Line>> {
-        self.blocks
-            .iter()
-            .map(|block| block.chunks_exact(self.row_lines))
+        self.blocks.iter().map(|block| block.chunks_exact(self.row_lines))
     }
 
     /// Appends a row; `row` has exactly the table's number of lines.
@@ -97,11 +87,7 @@ impl Rows {
             if block.capacity() - block.len() < row.len() {
                 // The first block doubles, so that a small table stays small; later ones are
                 // allocated whole.
-                let wanted = if first {
-                    (block.len() * 2).max(row.len() * 4).min(full)
-                } else {
-                    full
-                };
+                let wanted = if first { (block.len() * 2).max(row.len() * 4).min(full) } else { full };
                 block.reserve_exact(wanted.max(block.len() + row.len()) - block.len());
             }
             block.extend_from_slice(row);
@@ -113,11 +99,7 @@ impl Rows {
     pub fn set(&mut self, slot: usize, row: &[Line]) {
         let (block, start) = self.locate(slot);
         let lines = self.row_lines;
-        if let Some(target) = self
-            .blocks
-            .get_mut(block)
-            .and_then(|b| b.get_mut(start..start + lines))
-        {
+        if let Some(target) = self.blocks.get_mut(block).and_then(|b| b.get_mut(start..start + lines)) {
             for (to, from) in target.iter_mut().zip(row) {
                 *to = *from;
             }
@@ -166,12 +148,7 @@ mod tests {
             rows.push(&row(12, (i % 251) as u8));
         }
         assert_eq!(rows.len(), 5_000);
-        assert!((0..5_000).all(|i| {
-            rows.get(i)
-                .unwrap()
-                .iter()
-                .all(|l| l.0 == [(i % 251) as u8; 64])
-        }));
+        assert!((0..5_000).all(|i| { rows.get(i).unwrap().iter().all(|l| l.0 == [(i % 251) as u8; 64]) }));
         assert_eq!(rows.blocks().map(|b| b.len()).sum::<usize>(), 5_000);
         rows.swap_remove(7);
         assert_eq!(rows.get(7).unwrap()[0].0[0], (4_999 % 251) as u8);

@@ -90,8 +90,8 @@ impl Table {
             Precision::F32 => encode::float_lines(dimensions),
             Precision::F16 | Precision::I8 => encode::half_lines(dimensions),
         };
-        let codes = (precision == Precision::I8)
-            .then(|| (Rows::new(encode::code_lines(dimensions)), Vec::new()));
+        let codes =
+            (precision == Precision::I8).then(|| (Rows::new(encode::code_lines(dimensions)), Vec::new()));
         Self {
             precision,
             kernels,
@@ -119,14 +119,10 @@ impl Table {
 
     /// Bytes held.
     pub fn memory_bytes(&self) -> usize {
-        let codes = self.codes.as_ref().map_or(0, |(rows, scales)| {
-            rows.memory_bytes() + scales.capacity() * 4
-        });
+        let codes =
+            self.codes.as_ref().map_or(0, |(rows, scales)| rows.memory_bytes() + scales.capacity() * 4);
         // The map keeps one control byte beside each entry and fills to 7/8.
-        self.exact.memory_bytes()
-            + codes
-            + self.ids.capacity() * 8
-            + self.slots.capacity() * 8 / 7 * 17
+        self.exact.memory_bytes() + codes + self.ids.capacity() * 8 + self.slots.capacity() * 8 / 7 * 17
     }
 
     /// Writes `unit` (of length 1 or 0) in the table's format.
@@ -206,36 +202,23 @@ impl Table {
         {
             let mut dots = [0i32; STRIDE];
             let offset = 128 * sum;
-            let proposed = self.collect(
-                codes,
-                proposals,
-                f32::NEG_INFINITY,
-                among,
-                |slots, rows, out| {
-                    // SAFETY: the kernels come from `Kernels::available`.
-                    unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
-                    for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
-                        // The query's own scale is the same for all and left out.
-                        let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
-                        *out = (dot - offset) as f32 * scale;
-                    }
-                },
-            );
-            let slots: Vec<u32> = proposed
-                .iter()
-                .filter_map(|hit| self.slot(hit.id))
-                .collect();
+            let proposed = self.collect(codes, proposals, f32::NEG_INFINITY, among, |slots, rows, out| {
+                // SAFETY: the kernels come from `Kernels::available`.
+                unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
+                for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
+                    // The query's own scale is the same for all and left out.
+                    let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
+                    *out = (dot - offset) as f32 * scale;
+                }
+            });
+            let slots: Vec<u32> = proposed.iter().filter_map(|hit| self.slot(hit.id)).collect();
             return self.exact_scan(query, k, min, Among::Slots(&slots));
         }
         self.exact_scan(query, k, min, among)
     }
 
     fn exact_scan(&self, query: &Query, k: usize, min: f32, among: Among<'_>) -> Vec<Hit> {
-        let kernel = if self.precision == Precision::F32 {
-            self.kernels.floats
-        } else {
-            self.kernels.halves
-        };
+        let kernel = if self.precision == Precision::F32 { self.kernels.floats } else { self.kernels.halves };
         let mut hits = self.collect(&self.exact, k, min, among, |_, rows, out| {
             // SAFETY: the kernels come from `Kernels::available`.
             unsafe { kernel(&query.floats, rows, out) };
@@ -281,14 +264,12 @@ impl Table {
                 for mut block in table.blocks() {
                     while block.len() > 0 {
                         let mut filled = 0;
-                        for ((slot, place), row) in slots.iter_mut().zip(&mut rows).zip(&mut block)
-                        {
+                        for ((slot, place), row) in slots.iter_mut().zip(&mut rows).zip(&mut block) {
                             (*slot, *place) = (next, row);
                             next += 1;
                             filled += 1;
                         }
-                        if let (Some(slots), Some(rows)) = (slots.get(..filled), rows.get(..filled))
-                        {
+                        if let (Some(slots), Some(rows)) = (slots.get(..filled), rows.get(..filled)) {
                             run(slots, rows);
                         }
                     }

@@ -33,11 +33,7 @@ pub struct TopK {
 impl TopK {
     /// Room for `k` hits of a score of at least `min`; `expected` bounds how many will be offered.
     pub fn new(k: usize, min: f32, expected: usize) -> Self {
-        Self {
-            k,
-            min,
-            heap: Vec::with_capacity(k.min(expected)),
-        }
+        Self { k, min, heap: Vec::with_capacity(k.min(expected)) }
     }
 
     /// No score below this one can enter any more (an equal one can, by its id).
@@ -101,8 +97,7 @@ impl TopK {
 
     /// The hits, best first.
     pub fn into_sorted(mut self) -> Vec<Hit> {
-        self.heap
-            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+        self.heap.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
         self.heap
     }
 }
@@ -116,9 +111,7 @@ mod tests {
         let mut state = 7u64;
         let hits: Vec<(f32, u64)> = (0..500)
             .map(|id| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (((state >> 33) % 40) as f32 / 40.0, id) // many ties
             })
             .collect();
@@ -127,25 +120,10 @@ mod tests {
         for k in [0, 1, 2, 3, 10, 499, 500, 501] {
             for reverse in [false, true] {
                 let mut top = TopK::new(k, 0.25, hits.len());
-                let order: Vec<_> = if reverse {
-                    hits.iter().rev().collect()
-                } else {
-                    hits.iter().collect()
-                };
-                order
-                    .into_iter()
-                    .for_each(|&(score, id)| top.offer(score, id));
-                let got: Vec<_> = top
-                    .into_sorted()
-                    .into_iter()
-                    .map(|h| (h.score, h.id))
-                    .collect();
-                let want: Vec<_> = sorted
-                    .iter()
-                    .copied()
-                    .filter(|h| h.0 >= 0.25)
-                    .take(k)
-                    .collect();
+                let order: Vec<_> = if reverse { hits.iter().rev().collect() } else { hits.iter().collect() };
+                order.into_iter().for_each(|&(score, id)| top.offer(score, id));
+                let got: Vec<_> = top.into_sorted().into_iter().map(|h| (h.score, h.id)).collect();
+                let want: Vec<_> = sorted.iter().copied().filter(|h| h.0 >= 0.25).take(k).collect();
                 assert_eq!(got, want);
             }
         }

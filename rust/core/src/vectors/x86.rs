@@ -2,10 +2,7 @@
 //!
 //! Four rows at a time share every load of the query, which also gives the multiply-adds four or
 //! eight independent chains to hide their latency in.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "fixed arrays of four, indexed by loops over 0..4"
-)]
+#![expect(clippy::indexing_slicing, reason = "fixed arrays of four, indexed by loops over 0..4")]
 
 use std::arch::x86_64::*;
 
@@ -13,21 +10,11 @@ use super::kernel::Kernels;
 use super::rows::Line;
 
 /// AVX-512 F and BW.
-pub const AVX512: Kernels = Kernels {
-    name: "avx512",
-    halves: halves_512,
-    floats: floats_512,
-    codes: codes_512,
-    pair: pair_256,
-};
+pub const AVX512: Kernels =
+    Kernels { name: "avx512", halves: halves_512, floats: floats_512, codes: codes_512, pair: pair_256 };
 /// AVX2, FMA, F16C.
-pub const AVX2: Kernels = Kernels {
-    name: "avx2",
-    halves: halves_256,
-    floats: floats_256,
-    codes: codes_256,
-    pair: pair_256,
-};
+pub const AVX2: Kernels =
+    Kernels { name: "avx2", halves: halves_256, floats: floats_256, codes: codes_256, pair: pair_256 };
 
 /// Pointers to four rows (a missing one repeats the first) and the lines all of them have.
 fn four(group: &[&[Line]], most: usize) -> ([*const u8; 4], usize) {
@@ -65,18 +52,11 @@ fn halves_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
             // SAFETY: `i` is below the lines of the query's half and of each row; lines are
             // 64 bytes, aligned.
             unsafe {
-                let (low, high) = (
-                    _mm512_load_ps(q.add(i * 32)),
-                    _mm512_load_ps(q.add(i * 32 + 16)),
-                );
+                let (low, high) = (_mm512_load_ps(q.add(i * 32)), _mm512_load_ps(q.add(i * 32 + 16)));
                 for r in 0..4 {
                     let line = p[r].add(i * 64).cast::<__m256i>();
                     a[r] = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_load_si256(line)), low, a[r]);
-                    b[r] = _mm512_fmadd_ps(
-                        _mm512_cvtph_ps(_mm256_load_si256(line.add(1))),
-                        high,
-                        b[r],
-                    );
+                    b[r] = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_load_si256(line.add(1))), high, b[r]);
                 }
             }
         }
@@ -94,8 +74,7 @@ fn floats_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
             unsafe {
                 let part = _mm512_load_ps(q.add(i * 16));
                 for r in 0..4 {
-                    sums[r] =
-                        _mm512_fmadd_ps(_mm512_load_ps(p[r].add(i * 64).cast()), part, sums[r]);
+                    sums[r] = _mm512_fmadd_ps(_mm512_load_ps(p[r].add(i * 64).cast()), part, sums[r]);
                 }
             }
         }
@@ -133,11 +112,7 @@ pub fn codes_vnni(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
             unsafe {
                 let part = _mm512_load_si512(q.add(i * 64).cast());
                 for r in 0..4 {
-                    sums[r] = _mm512_dpbusd_epi32(
-                        sums[r],
-                        _mm512_load_si512(p[r].add(i * 64).cast()),
-                        part,
-                    );
+                    sums[r] = _mm512_dpbusd_epi32(sums[r], _mm512_load_si512(p[r].add(i * 64).cast()), part);
                 }
             }
         }
@@ -185,15 +160,11 @@ fn halves_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
         for i in 0..lines * 2 {
             // SAFETY: half lines: 16 halves of a row and one line of the query, aligned.
             unsafe {
-                let (low, high) = (
-                    _mm256_load_ps(q.add(i * 16)),
-                    _mm256_load_ps(q.add(i * 16 + 8)),
-                );
+                let (low, high) = (_mm256_load_ps(q.add(i * 16)), _mm256_load_ps(q.add(i * 16 + 8)));
                 for r in 0..4 {
                     let line = p[r].add(i * 32).cast::<__m128i>();
                     a[r] = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_load_si128(line)), low, a[r]);
-                    b[r] =
-                        _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_load_si128(line.add(1))), high, b[r]);
+                    b[r] = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_load_si128(line.add(1))), high, b[r]);
                 }
             }
         }
@@ -209,10 +180,7 @@ fn floats_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
         for i in 0..lines {
             // SAFETY: `i` is below the lines of the query and of each row; lines are aligned.
             unsafe {
-                let (low, high) = (
-                    _mm256_load_ps(q.add(i * 16)),
-                    _mm256_load_ps(q.add(i * 16 + 8)),
-                );
+                let (low, high) = (_mm256_load_ps(q.add(i * 16)), _mm256_load_ps(q.add(i * 16 + 8)));
                 for r in 0..4 {
                     let line = p[r].add(i * 64).cast::<f32>();
                     a[r] = _mm256_fmadd_ps(_mm256_load_ps(line), low, a[r]);
@@ -252,10 +220,7 @@ unsafe fn pair_256(a: *const u8, b: *const u8, lines: usize) -> (i32, i32) {
         // SAFETY: the caller promises `lines` lines behind both pointers; unaligned loads.
         unsafe {
             let one = _mm256_cvtepu8_epi16(_mm_loadu_si128(a.add(i * 16).cast()));
-            let other = _mm256_sub_epi16(
-                _mm256_cvtepu8_epi16(_mm_loadu_si128(b.add(i * 16).cast())),
-                bias,
-            );
+            let other = _mm256_sub_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128(b.add(i * 16).cast())), bias);
             dot = _mm256_add_epi32(dot, _mm256_madd_epi16(one, other));
             sum = _mm256_add_epi32(sum, _mm256_madd_epi16(ones, other));
         }

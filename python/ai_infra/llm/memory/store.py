@@ -1,0 +1,317 @@
+"""``MemoryStore``: facts that outlive a conversation, under a namespace and a key, found again by search.
+
+The operations are in :mod:`.store_flows`; here are their two faces, ``name`` and ``aname``, one line each.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import IO, Any, Self
+
+from ai_infra._flow import arun, run
+from ai_infra.llm.memory.store_io import StoreFiles
+from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
+from ai_infra.llm.memory.store_scoped import ScopedMemory
+from ai_infra.storage.backend import StoreBackend
+from ai_infra.storage.local import MAX_VALUE_BYTES, LocalBackend
+
+__all__ = ["MemoryItem", "MemoryStore", "ScoredItem"]
+
+Namespace = tuple[str, ...] | str
+Items = list[MemoryItem]
+Found = list[MemoryItem | None]
+Namespaces = list[tuple[str, ...]]
+
+
+class MemoryStore(ScopedMemory, StoreFiles):
+    """A namespaced key-value store with expiry, versions, filters and search.
+
+    ``MemoryStore()`` keeps everything in memory, ``MemoryStore.sqlite(path)`` in one file that threads and
+    processes share. Every method has an ``a…`` twin for asyncio. What ``put`` returned for is durable (SQLite:
+    write-ahead log with ``synchronous=FULL``). Use it as a context manager, or call :meth:`close`.
+
+    A namespace is a tuple of non-empty strings, or one string. A value is a dict that JSON can hold exactly
+    (tuples come back as lists); what is not is refused with :class:`~ai_infra.errors.InvalidValueError` before
+    anything is written.
+
+    Args:
+        clock: seconds since 1970 UTC; expiry and time stamps follow it. For tests.
+        max_value_bytes: the largest value, as JSON.
+        backend: another backend than the local one.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+        backend: StoreBackend | None = None,
+    ) -> None:
+        super().__init__(backend or LocalBackend(max_value_bytes=max_value_bytes), clock=clock)
+
+    @classmethod
+    def sqlite(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        timeout: float = 30.0,
+        clock: Callable[[], float] = time.time,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+    ) -> Self:
+        """A store in the file at ``path``, made (mode 0600) if there is none.
+
+        Args:
+            path: the file; its folder must exist. A path that begins with ``file:`` is a path, not a URI.
+            timeout: seconds an operation waits for other writers before ``StorageTimeoutError``.
+            clock: as in the class.
+            max_value_bytes: as in the class.
+
+        Raises:
+            ConfigurationError: a directory, or a folder that does not exist.
+            StorageCorruptError: the file is foreign, damaged or written by a newer version; it is left untouched.
+            StorageError: the file is read-only or cannot be opened.
+        """
+        backend = LocalBackend(path, timeout=timeout, max_value_bytes=max_value_bytes)
+        return cls(clock=clock, backend=backend)
+
+    # One item -----------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        namespace: Namespace,
+        key: str,
+        value: dict[str, Any],
+        *,
+        ttl: float | None = None,
+        expected_version: int | None = None,
+    ) -> MemoryItem:
+        """Write a value; over an existing key ``created_at`` stays and ``version`` counts up.
+
+        Args:
+            namespace: a tuple of non-empty strings, or one string.
+            key: the name inside the namespace.
+            value: a dict that JSON can hold exactly.
+            ttl: seconds until the item is gone; None keeps it. A later put without one makes it permanent.
+            expected_version: write only if this version is there now; 0 only if there is none.
+
+        Raises:
+            ConflictError: the expected version is not the one that is there.
+            InvalidInputError: one of its subclasses says what was wrong; nothing was written.
+        """
+        return run(self._put(namespace, key, value, ttl, expected_version))
+
+    async def aput(
+        self,
+        namespace: Namespace,
+        key: str,
+        value: dict[str, Any],
+        *,
+        ttl: float | None = None,
+        expected_version: int | None = None,
+    ) -> MemoryItem:
+        """:meth:`put` for asyncio. Cancelled half-way, the write is whole or not there."""
+        return await arun(self._put(namespace, key, value, ttl, expected_version))
+
+    def get(self, namespace: Namespace, key: str) -> MemoryItem | None:
+        """The item, or None where there is none or it has expired."""
+        return run(self._get(namespace, key))
+
+    async def aget(self, namespace: Namespace, key: str) -> MemoryItem | None:
+        """:meth:`get` for asyncio."""
+        return await arun(self._get(namespace, key))
+
+    def delete(self, namespace: Namespace, key: str) -> bool:
+        """Delete an item; True if there was one."""
+        return run(self._delete(namespace, key))
+
+    async def adelete(self, namespace: Namespace, key: str) -> bool:
+        """:meth:`delete` for asyncio."""
+        return await arun(self._delete(namespace, key))
+
+    # Many items ---------------------------------------------------------------------------------------------
+
+    def put_many(self, items: Iterable[Sequence[Any]], *, ttl: float | None = None) -> Items:
+        """Write a batch in one transaction, all or nothing.
+
+        Args:
+            items: ``(namespace, key, value)`` each, or ``(namespace, key, value, ttl)``.
+            ttl: for those without one of their own.
+        """
+        return run(self._put_many(items, ttl))
+
+    async def aput_many(self, items: Iterable[Sequence[Any]], *, ttl: float | None = None) -> Items:
+        """:meth:`put_many` for asyncio."""
+        return await arun(self._put_many(items, ttl))
+
+    def get_many(self, keys: Iterable[tuple[Namespace, str]]) -> Found:
+        """The items at ``(namespace, key)`` pairs as they were at one moment, None where there is none."""
+        return run(self._get_many(keys))
+
+    async def aget_many(self, keys: Iterable[tuple[Namespace, str]]) -> Found:
+        """:meth:`get_many` for asyncio."""
+        return await arun(self._get_many(keys))
+
+    def delete_many(self, keys: Iterable[tuple[Namespace, str]]) -> int:
+        """Delete ``(namespace, key)`` pairs in one transaction; returns how many items there were."""
+        return run(self._delete_many(keys))
+
+    async def adelete_many(self, keys: Iterable[tuple[Namespace, str]]) -> int:
+        """:meth:`delete_many` for asyncio."""
+        return await arun(self._delete_many(keys))
+
+    # Namespaces ---------------------------------------------------------------------------------------------
+
+    def list(
+        self,
+        namespace: Namespace,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        filter: dict[str, Any] | None = None,
+        recursive: bool = False,
+    ) -> Items:
+        """The items of a namespace, ordered by namespace and key. Filter and expiry work before offset and limit.
+
+        Args:
+            namespace: where.
+            limit: at most so many; None for all.
+            offset: leave out so many from the beginning.
+            filter: conditions on value fields; see ``docs/storage.md``.
+            recursive: also the namespaces below.
+
+        Raises:
+            InvalidFilterError: an unknown operator, or an operand it cannot take.
+        """
+        return run(self._list(namespace, recursive, filter, limit, offset))
+
+    async def alist(
+        self,
+        namespace: Namespace,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        filter: dict[str, Any] | None = None,
+        recursive: bool = False,
+    ) -> Items:
+        """:meth:`list` for asyncio."""
+        return await arun(self._list(namespace, recursive, filter, limit, offset))
+
+    def count(
+        self, namespace: Namespace | None = None, *, filter: dict[str, Any] | None = None, recursive: bool = False
+    ) -> int:
+        """How many items there are in a namespace; in the whole store without one."""
+        return run(self._count(namespace, recursive, filter))
+
+    async def acount(
+        self, namespace: Namespace | None = None, *, filter: dict[str, Any] | None = None, recursive: bool = False
+    ) -> int:
+        """:meth:`count` for asyncio."""
+        return await arun(self._count(namespace, recursive, filter))
+
+    def list_namespaces(
+        self,
+        prefix: Namespace | None = None,
+        *,
+        max_depth: int | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Namespaces:
+        """The namespaces that hold an item, at and below ``prefix``, in order; cut to ``max_depth`` parts."""
+        return run(self._list_namespaces(prefix, max_depth, limit, offset))
+
+    async def alist_namespaces(
+        self,
+        prefix: Namespace | None = None,
+        *,
+        max_depth: int | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Namespaces:
+        """:meth:`list_namespaces` for asyncio."""
+        return await arun(self._list_namespaces(prefix, max_depth, limit, offset))
+
+    def clear(self, namespace: Namespace, *, recursive: bool = False) -> int:
+        """Delete the items of a namespace, with ``recursive`` also below it; returns how many there were."""
+        return run(self._clear(namespace, recursive))
+
+    async def aclear(self, namespace: Namespace, *, recursive: bool = False) -> int:
+        """:meth:`clear` for asyncio."""
+        return await arun(self._clear(namespace, recursive))
+
+    # The whole store ----------------------------------------------------------------------------------------
+
+    def export(self, target: str | os.PathLike[str] | IO[str], namespace: Namespace | None = None) -> int:
+        """Write items as JSON Lines to a path or an open text file; a namespace is exported with those below.
+
+        Returns how many there were. Expired items are not among them; times and versions are kept.
+        """
+        return run(self._export(target, namespace))
+
+    async def aexport(self, target: str | os.PathLike[str] | IO[str], namespace: Namespace | None = None) -> int:
+        """:meth:`export` for asyncio."""
+        return await arun(self._export(target, namespace))
+
+    def import_(self, source: str | os.PathLike[str] | Iterable[str]) -> int:
+        """Read what :meth:`export` wrote, from a path or from lines; returns how many items came in.
+
+        All in one transaction: a line that is wrong is named, and nothing is written. Items that exist are
+        overwritten, times and versions included; items that have expired since are left out.
+        """
+        return run(self._import(source))
+
+    async def aimport_(self, source: str | os.PathLike[str] | Iterable[str]) -> int:
+        """:meth:`import_` for asyncio."""
+        return await arun(self._import(source))
+
+    def sweep(self, *, limit: int = 1000) -> int:
+        """Delete up to ``limit`` expired items from the disk; reads do not see them anyway. Returns how many.
+
+        Writes do this by themselves for items that expired more than a day ago.
+        """
+        return run(self._sweep(limit))
+
+    async def asweep(self, *, limit: int = 1000) -> int:
+        """:meth:`sweep` for asyncio."""
+        return await arun(self._sweep(limit))
+
+    def purge(self) -> int:
+        """Delete what has expired, and every trace of what was deleted: afterwards its text is nowhere in the
+        file, its log or its caches. The file is rewritten, so it takes time and the space of a second copy.
+
+        Returns how many expired items went.
+
+        Raises:
+            StorageTimeoutError: another process keeps reading an old state of the file.
+        """
+        return run(self._purge())
+
+    async def apurge(self) -> int:
+        """:meth:`purge` for asyncio."""
+        return await arun(self._purge())
+
+    def close(self) -> None:
+        """Let running operations finish, then close the store. Closing twice is fine."""
+        run(self._close())
+
+    async def aclose(self) -> None:
+        """:meth:`close` for asyncio."""
+        await arun(self._close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

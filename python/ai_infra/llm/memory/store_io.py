@@ -1,0 +1,92 @@
+"""Export and import of a store as JSON Lines, one item a line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterable
+from typing import IO, Any, TypeVar
+
+from ai_infra._flow import Call, Flow
+from ai_infra.errors import InvalidInputError
+from ai_infra.llm.memory.store_flows import StoreFlows
+from ai_infra.storage.backend import Row, Write
+
+T = TypeVar("T")
+
+
+def _threaded(call: Callable[[], T]) -> Call:
+    return Call(call, lambda: asyncio.to_thread(call))
+
+
+class StoreFiles(StoreFlows):
+    """The flows that read and write files."""
+
+    def _export(self, target: Any, namespace: Any) -> Flow[int]:
+        rows = yield from self._rows(namespace)
+        if isinstance(target, str | os.PathLike):
+            path = target
+
+            def write() -> None:
+                with open(path, "w", encoding="utf-8", newline="\n") as file:
+                    _write(rows, file)
+
+            yield _threaded(write)
+        else:
+            yield _threaded(lambda: _write(rows, target))
+        return len(rows)
+
+    def _import(self, source: str | os.PathLike[str] | Iterable[str]) -> Flow[int]:
+        writes: list[Write] = yield _threaded(lambda: _read(source))
+        now = self._now()
+        writes = [write for write in writes if write.expires_at is None or write.expires_at > now]
+        if writes:
+            yield from self._put_rows(writes, now)
+        return len(writes)
+
+
+def _write(rows: list[Row], file: IO[str]) -> None:
+    for row in rows:
+        head = json.dumps({"namespace": row.namespace, "key": row.key}, ensure_ascii=False)
+        tail = json.dumps(
+            {
+                "created_at": row.created_at,
+                "updated_at": row.updated_at,
+                "expires_at": row.expires_at,
+                "version": row.version,
+            }
+        )
+        # The value goes out as the very bytes that are stored.
+        file.write(f'{head[:-1]}, "value": {row.json}, {tail[1:]}\n')
+
+
+def _read(source: str | os.PathLike[str] | Iterable[str]) -> list[Write]:
+    if isinstance(source, str | os.PathLike):
+        with open(source, encoding="utf-8") as file:
+            return [_line(number, line) for number, line in enumerate(file, 1) if line.strip()]
+    return [_line(number, line) for number, line in enumerate(source, 1) if line.strip()]
+
+
+def _line(number: int, line: str) -> Write:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"line {number} is not JSON ({error}); nothing was imported") from error
+    if not isinstance(entry, dict) or not {"namespace", "key", "value"} <= entry.keys():
+        raise InvalidInputError(f"line {number} has no namespace, key and value; nothing was imported")
+    namespace = entry["namespace"]
+    times = [entry.get(name) for name in ("created_at", "updated_at", "version", "expires_at")]
+    for name, number_ in zip(("created_at", "updated_at", "version", "expires_at"), times, strict=True):
+        if number_ is not None and (type(number_) is not int or not 0 <= number_ < 2**62):
+            raise InvalidInputError(f"line {number}: {name}={number_!r} is no whole number; nothing was imported")
+    created, updated, version, expires = times
+    restored = None if created is None or updated is None else (created, updated, version or 1)
+    return Write(
+        tuple(namespace) if isinstance(namespace, list) else namespace,
+        entry["key"],
+        entry["value"],
+        expires,
+        None,
+        restored,
+    )

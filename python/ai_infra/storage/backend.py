@@ -1,0 +1,89 @@
+"""What a backend of :class:`~ai_infra.llm.memory.MemoryStore` has to do.
+
+Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside, so that
+one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the reading
+of the store's clock, and a backend with a clock of its own (PostgreSQL) may use that one instead.
+
+A backend takes what the user passed, and refuses bad input with the validator of the core (``canonical_json``,
+``canonical_filter``, ``check_key``, ``check_namespace``) before it writes anything, so every backend gives the same
+verdicts. :mod:`ai_infra.testing.contract` holds it to all of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ai_infra._flow import Flow
+
+Place = tuple[Any, Any]
+"""A namespace (a tuple of strings, or one string) and a key, as the user gave them."""
+
+
+class Row(NamedTuple):
+    """One stored item."""
+
+    namespace: tuple[str, ...]
+    key: str
+    json: str
+    """The value as canonical JSON."""
+    created_at: int
+    updated_at: int
+    expires_at: int | None
+    version: int
+
+
+class Write(NamedTuple):
+    """One item to be written; namespace, key and value as the user gave them."""
+
+    namespace: Any
+    key: Any
+    value: Any
+    expires_at: int | None = None
+    expected: int | None = None
+    """The version that must be there; 0: there must be none; None: whatever."""
+    restored: tuple[int, int, int] | None = None
+    """``(created_at, updated_at, version)`` of an item that an import brings back as it was."""
+
+
+class StoreBackend(Protocol):
+    """A namespaced key-value store with expiry, versions and filters."""
+
+    def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+        """Write all or none; when it returns, they are durable. Returns each as it now is.
+
+        A live item keeps ``created_at`` and counts ``version`` up; an expired one counts as absent.
+
+        Raises:
+            ConflictError: an ``expected`` version is not the one that is there.
+        """
+
+    def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
+        """Read items at one moment; None where there is none or it has expired."""
+
+    def delete(self, places: Sequence[Place], now: int) -> Flow[list[bool]]:
+        """Delete all in one transaction; True where there was a live item."""
+
+    def select(
+        self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
+    ) -> Flow[list[Row]]:
+        """The live items of a namespace (everywhere for None), ordered by the parts of the namespace and then by
+        key, both by code point. The filter works before offset and limit."""
+
+    def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
+        """How many items :meth:`select` would return without a limit."""
+
+    def namespaces(self, root: Any, now: int) -> Flow[list[tuple[str, ...]]]:
+        """The namespaces with a live item at and below ``root`` (everywhere for None), in order."""
+
+    def clear(self, namespace: Any, *, recursive: bool, now: int) -> Flow[int]:
+        """Delete a namespace's items; returns how many were live."""
+
+    def sweep(self, until: int, limit: int) -> Flow[int]:
+        """Delete up to ``limit`` items that expired by ``until``; returns how many."""
+
+    def purge(self, now: int) -> Flow[int]:
+        """Delete what has expired, and leave no trace of anything deleted; returns how many expired items went."""
+
+    def close(self) -> Flow[None]:
+        """Let running operations finish, then close. Later calls raise ``StorageClosedError``."""

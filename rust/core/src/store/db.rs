@@ -1,0 +1,268 @@
+//! A database shared by threads: one connection that writes, a few that read beside it, all of them private.
+
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{mem, thread};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::{busy, errors, fork, open};
+use crate::error::{Error, Result};
+
+/// Reading connections kept for the next reader; more are opened when more read at once.
+const IDLE_READERS: usize = 8;
+
+/// A SQLite database, in a file or in memory, for any number of threads; other processes may use the same file.
+///
+/// Cloning is cheap and shares it. Dropping the last clone closes it.
+#[derive(Clone, Debug)]
+pub struct Db {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of one [`Db`] share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// `None`: in memory, where the writing connection is the only one.
+    file: Option<PathBuf>,
+    timeout: Duration,
+    closed: AtomicBool,
+    writer: Mutex<Slot>,
+    readers: Mutex<Slot>,
+}
+
+/// Connections at rest, and the process that opened them.
+#[derive(Debug)]
+struct Slot {
+    pid: u32,
+    idle: Vec<Connection>,
+}
+
+impl Slot {
+    fn new(idle: Vec<Connection>) -> Self {
+        Self { pid: process::id(), idle }
+    }
+
+    /// Takes a connection. One that came over a `fork()` which passed by [`super::before_fork`] is left alone:
+    /// closing it could tear down what the parent still uses.
+    fn take(&mut self) -> Option<Connection> {
+        self.own();
+        self.idle.pop()
+    }
+
+    fn own(&mut self) {
+        let pid = process::id();
+        if self.pid != pid {
+            self.pid = pid;
+            mem::take(&mut self.idle).into_iter().for_each(mem::forget);
+        }
+    }
+}
+
+fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Db {
+    /// Opens the database file at `path`, creating it (mode 0600) where there is none. A relative path is fixed
+    /// now, a later `chdir` does not move it. `timeout` bounds how long any operation waits for other writers.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for a directory or a missing folder; [`Error::StorageCorrupt`] for a foreign,
+    /// damaged or newer file; [`Error::Storage`] for a read-only one. A refused file is untouched.
+    pub fn open(path: &Path, timeout: Duration) -> Result<Self> {
+        let file = open::resolve(path)?;
+        let conn = {
+            let _gate = fork::enter();
+            busy::start(timeout);
+            open::first(&file).map_err(|error| errors::refine(error, None, &file))?
+        };
+        Ok(Self::new(Some(file), timeout, conn))
+    }
+
+    /// A database in memory: the same engine with nothing on disk.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when SQLite cannot get memory.
+    pub fn memory() -> Result<Self> {
+        Ok(Self::new(None, Duration::from_secs(30), open::memory()?))
+    }
+
+    fn new(file: Option<PathBuf>, timeout: Duration, conn: Connection) -> Self {
+        let shared = Arc::new(Shared {
+            file,
+            timeout,
+            closed: AtomicBool::new(false),
+            writer: Mutex::new(Slot::new(vec![conn])),
+            readers: Mutex::new(Slot::new(Vec::new())),
+        });
+        fork::register(Arc::downgrade(&shared));
+        Self { shared }
+    }
+
+    /// The absolute path of the file; `None` in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.shared.file.as_deref()
+    }
+
+    /// Runs `body` in one immediate transaction and commits it: when this returns, the change is on the disk.
+    /// An error of `body` rolls everything back. Writers of all threads and processes run one after another.
+    ///
+    /// # Errors
+    /// Whatever `body` returns; [`Error::StorageTimeout`] when others held the lock past the deadline;
+    /// [`Error::StorageFull`], [`Error::StorageCorrupt`], [`Error::Storage`] from the file.
+    pub fn write<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.alone(|conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let answer = body(&tx)?;
+            tx.commit()?;
+            Ok(answer)
+        })
+    }
+
+    /// Runs `body` on the writing connection with no transaction around it, for `VACUUM` and the like.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn alone<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        let _gate = fork::enter();
+        let shared = &*self.shared;
+        busy::start(shared.timeout);
+        let mut slot = lock(&shared.writer);
+        shared.check_open()?;
+        let mut conn = shared.connection(slot.take())?;
+        let answer = body(&mut conn).map_err(|error| shared.refine(error, &conn));
+        if shared.reusable(&answer) {
+            slot.idle.push(conn);
+        }
+        answer
+    }
+
+    /// Runs one `SELECT` (each statement sees a snapshot of its own) beside whoever writes.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn read<T>(&self, body: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let shared = &*self.shared;
+        if shared.file.is_none() {
+            return self.alone(|conn| body(conn));
+        }
+        let _gate = fork::enter();
+        busy::start(shared.timeout);
+        shared.check_open()?;
+        let idle = lock(&shared.readers).take();
+        let conn = shared.connection(idle)?;
+        let answer = body(&conn).map_err(|error| shared.refine(error, &conn));
+        if shared.reusable(&answer) && !shared.closed.load(Ordering::Acquire) {
+            let mut readers = lock(&shared.readers);
+            if readers.idle.len() < IDLE_READERS {
+                readers.idle.push(conn);
+            }
+        }
+        answer
+    }
+
+    /// Runs `body` inside one read transaction: all its statements see the same moment.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn snapshot<T>(&self, body: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.read(|conn| {
+            let tx = conn.unchecked_transaction()?;
+            let answer = body(&tx)?;
+            tx.finish()?;
+            Ok(answer)
+        })
+    }
+
+    /// Empties the write-ahead log into the file and cuts it to nothing, waiting for readers to move on.
+    ///
+    /// # Errors
+    /// [`Error::StorageTimeout`] when a reader of another process stays in the way.
+    pub fn truncate_log(&self) -> Result<()> {
+        if self.shared.file.is_none() {
+            return Ok(());
+        }
+        self.alone(|conn| {
+            loop {
+                let blocked: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+                if blocked == 0 {
+                    return Ok(());
+                }
+                if busy::expired() {
+                    return Err(Error::StorageTimeout(
+                        "another process keeps reading an old state of the file, so its log cannot be cut; \
+                         try again when it is done"
+                            .to_owned(),
+                    ));
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        })
+    }
+
+    /// Closes every connection; operations that run now finish first. Closing twice is fine.
+    pub fn close(&self) {
+        let _gate = fork::enter();
+        let shared = &*self.shared;
+        shared.closed.store(true, Ordering::Release);
+        drop(shared.drain(&shared.readers));
+        drop(shared.drain(&shared.writer));
+    }
+}
+
+impl Shared {
+    /// Closes connections to a file, to be opened again at the next use. Memory stays: it lives in its connection.
+    pub(super) fn rest(&self) {
+        if self.file.is_some() {
+            drop(self.drain(&self.readers));
+            drop(self.drain(&self.writer));
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what it does")]
+    fn drain(&self, slot: &Mutex<Slot>) -> Vec<Connection> {
+        let mut slot = lock(slot);
+        slot.own();
+        mem::take(&mut slot.idle)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::StorageClosed("the store is closed; open it again to use it".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn connection(&self, idle: Option<Connection>) -> Result<Connection> {
+        match (idle, &self.file) {
+            (Some(conn), _) => Ok(conn),
+            (None, Some(file)) => open::connect(file).map_err(|error| errors::refine(error, None, file)),
+            (None, None) => Err(Error::StorageClosed(
+                "a store in memory belongs to the process that made it; make one after the fork".to_owned(),
+            )),
+        }
+    }
+
+    fn refine(&self, error: Error, conn: &Connection) -> Error {
+        errors::refine(error, Some(conn), self.file.as_deref().unwrap_or(Path::new(":memory:")))
+    }
+
+    /// After a failure of the file the next operation starts with a fresh connection.
+    fn reusable<T>(&self, answer: &Result<T>) -> bool {
+        self.file.is_none()
+            || !matches!(answer, Err(Error::StorageIo(_) | Error::StorageFull(_) | Error::StorageCorrupt(_)))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // In a child that forked past the gate these are the parent's; `own` leaves them alone.
+        for slot in [&mut self.readers, &mut self.writer] {
+            slot.get_mut().unwrap_or_else(PoisonError::into_inner).own();
+        }
+    }
+}

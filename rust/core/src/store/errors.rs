@@ -1,0 +1,83 @@
+//! From SQLite's errors to ours.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, ffi};
+
+use crate::error::Error;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        let Some(code) = error.sqlite_error_code() else {
+            // Not from SQLite but about a row: a column of an unexpected type is a damaged or foreign file.
+            return match error {
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..) => {
+                    Self::StorageCorrupt(format!("a row cannot be read ({text})"))
+                }
+                _ => Self::Storage(text),
+            };
+        };
+        match code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+                Self::StorageTimeout(text)
+            }
+            ErrorCode::DiskFull => Self::StorageFull(full()),
+            ErrorCode::SystemIoFailure => Self::StorageIo(format!("reading or writing failed ({text})")),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+                Self::StorageCorrupt(format!("the file is damaged ({text}); restore it from a backup"))
+            }
+            ErrorCode::ReadOnly => Self::Storage(format!("the file is read-only ({text})")),
+            ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
+                Self::Storage(format!("the file cannot be opened ({text}); check its permissions"))
+            }
+            _ => Self::Storage(text),
+        }
+    }
+}
+
+fn full() -> String {
+    "no space is left to write to; nothing of this write was kept, everything acknowledged before is safe; \
+     free some space and try again"
+        .to_owned()
+}
+
+/// Adds the path, and tells a full disk from other failures of the operating system: SQLite says "disk I/O
+/// error" for a file that hit a size limit, and only its `errno` has the reason.
+pub(super) fn refine(error: Error, conn: Option<&Connection>, path: &Path) -> Error {
+    let error = match error {
+        Error::StorageIo(text) => match conn.map(system_errno) {
+            Some(errno) if errno != 0 => {
+                let reason = io::Error::from_raw_os_error(errno);
+                match reason.kind() {
+                    ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded => {
+                        Error::StorageFull(full())
+                    }
+                    _ => Error::StorageIo(format!("{text}: {reason}")),
+                }
+            }
+            _ => Error::StorageIo(text),
+        },
+        other => other,
+    };
+    let at = |text: String| format!("{}: {text}", path.display());
+    match error {
+        Error::Storage(text) => Error::Storage(at(text)),
+        Error::StorageIo(text) => Error::StorageIo(at(text)),
+        Error::StorageFull(text) => Error::StorageFull(at(text)),
+        Error::StorageCorrupt(text) => Error::StorageCorrupt(at(text)),
+        Error::StorageTimeout(text) => Error::StorageTimeout(at(text)),
+        other => other,
+    }
+}
+
+/// The `errno` of the last failed system call of `conn`.
+fn system_errno(conn: &Connection) -> i32 {
+    // SAFETY: the handle belongs to `conn`, which is borrowed and open for the length of the call, and
+    // sqlite3_system_errno only reads a field of it.
+    unsafe { ffi::sqlite3_system_errno(conn.handle()) }
+}

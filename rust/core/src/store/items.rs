@@ -1,0 +1,354 @@
+//! Items: values under a namespace and a key, with versions and expiry. Everything that writes.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
+
+use super::db::Db;
+use super::namespace::Namespace;
+use crate::error::{Error, Result};
+
+/// One value as it is stored. Times are microseconds since 1970 UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The encoded namespace; [`Namespace::parts`] reads it.
+    pub namespace: Vec<u8>,
+    /// The key.
+    pub key: String,
+    /// The value as canonical JSON.
+    pub value: String,
+    /// When the key was first written; later writes keep it.
+    pub created_at: i64,
+    /// When the value was last written.
+    pub updated_at: i64,
+    /// From this moment on the item is gone.
+    pub expires_at: Option<i64>,
+    /// 1 for a new item, one more with each write.
+    pub version: i64,
+}
+
+/// One write.
+#[derive(Debug, Clone)]
+pub struct PutRow {
+    /// Where.
+    pub namespace: Namespace,
+    /// Under which key; checked.
+    pub key: String,
+    /// Canonical JSON.
+    pub value: String,
+    /// When it shall be gone.
+    pub expires_at: Option<i64>,
+    /// Write only if the item has this version now; 0: only if there is none.
+    pub expected: Option<i64>,
+    /// Times and version of an item that is brought back by an import.
+    pub restored: Option<Restored>,
+}
+
+/// What an import keeps of an item's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// As it was exported.
+    pub created_at: i64,
+    /// As it was exported.
+    pub updated_at: i64,
+    /// As it was exported.
+    pub version: i64,
+}
+
+/// What a write made of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The row.
+    pub id: i64,
+    /// When the key was first written.
+    pub created_at: i64,
+    /// Now, or `created_at` when the clock went back.
+    pub updated_at: i64,
+    /// The new version.
+    pub version: i64,
+}
+
+impl PutRow {
+    /// The item that this write has made.
+    pub fn into_item(self, stamp: Stamp) -> Item {
+        Item {
+            namespace: self.namespace.into_bytes(),
+            key: self.key,
+            value: self.value,
+            created_at: stamp.created_at,
+            updated_at: stamp.updated_at,
+            expires_at: self.expires_at,
+            version: stamp.version,
+        }
+    }
+}
+
+/// A namespaced key-value store in a [`Db`].
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+}
+
+/// A live item keeps its past, an expired one is as if it were not there; an import brings a past of its own.
+const PUT: &str = "
+INSERT INTO items (ns_id, key, value, created_at, updated_at, expires_at, version, seq)
+VALUES (:ns, :key, :value, :created, :updated, :expires, :version, :seq)
+ON CONFLICT (ns_id, key) DO UPDATE SET
+    value = excluded.value,
+    created_at = iif(:keep AND (expires_at IS NULL OR expires_at > :now), created_at, excluded.created_at),
+    updated_at = iif(:keep AND (expires_at IS NULL OR expires_at > :now),
+                     max(excluded.updated_at, created_at), excluded.updated_at),
+    version = iif(:keep AND (expires_at IS NULL OR expires_at > :now), version + 1, excluded.version),
+    expires_at = excluded.expires_at,
+    seq = excluded.seq
+RETURNING id, created_at, updated_at, version";
+
+impl Store {
+    /// A store in the file at `path`; see [`Db::open`].
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub fn open(path: &Path, timeout: Duration) -> Result<Self> {
+        Ok(Self { db: Db::open(path, timeout)? })
+    }
+
+    /// A store in memory.
+    ///
+    /// # Errors
+    /// As [`Db::memory`].
+    pub fn memory() -> Result<Self> {
+        Ok(Self { db: Db::memory()? })
+    }
+
+    /// The database underneath.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Writes all rows, or none of them. `now` is the clock's reading.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when an expected version is not the one that is there, and the storage errors.
+    pub fn put(&self, rows: &[PutRow], now: i64) -> Result<Vec<Stamp>> {
+        self.db.write(|tx| put_in(tx, rows, now))
+    }
+
+    /// Deletes; says of each key whether there was a live item.
+    ///
+    /// # Errors
+    /// The storage errors.
+    pub fn delete(&self, keys: &[(Namespace, String)], now: i64) -> Result<Vec<bool>> {
+        self.db.write(|tx| {
+            let mut found = Vec::with_capacity(keys.len());
+            let mut touched = HashMap::new();
+            for (namespace, key) in keys {
+                let Some(ns_id) = touch_once(tx, &mut touched, namespace)? else {
+                    found.push(false);
+                    continue;
+                };
+                let row: Option<(i64, bool)> = tx
+                    .prepare_cached(
+                        "DELETE FROM items WHERE ns_id = ? AND key = ?
+                         RETURNING id, expires_at IS NULL OR expires_at > ?",
+                    )?
+                    .query_row(params![ns_id, key, now], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?;
+                if let Some((id, _)) = row {
+                    tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?.execute([id])?;
+                }
+                found.push(row.is_some_and(|(_, live)| live));
+            }
+            forget_empty(tx, touched.values().flatten().copied())?;
+            Ok(found)
+        })
+    }
+
+    /// Deletes everything in a namespace, with `recursive` also below it; returns how many live items there were.
+    ///
+    /// # Errors
+    /// The storage errors.
+    pub fn clear(&self, namespace: &Namespace, recursive: bool, now: i64) -> Result<i64> {
+        self.db.write(|tx| {
+            let mut count = 0;
+            for (ns_id, _) in namespaces_in(tx, Some(namespace), recursive)? {
+                count += tx
+                    .prepare_cached(
+                        "SELECT count(*) FROM items WHERE ns_id = ? AND (expires_at IS NULL OR expires_at > ?)",
+                    )?
+                    .query_row(params![ns_id, now], |row| row.get::<_, i64>(0))?;
+                tx.prepare_cached(
+                    "DELETE FROM item_vectors WHERE item_id IN (SELECT id FROM items WHERE ns_id = ?)",
+                )?
+                .execute([ns_id])?;
+                tx.prepare_cached("DELETE FROM items WHERE ns_id = ?")?.execute([ns_id])?;
+                tx.prepare_cached("DELETE FROM namespaces WHERE id = ?")?.execute([ns_id])?;
+            }
+            Ok(count)
+        })
+    }
+
+    /// Deletes up to `limit` items that expired at or before `until`; returns how many.
+    ///
+    /// # Errors
+    /// The storage errors.
+    pub fn sweep(&self, until: i64, limit: i64) -> Result<usize> {
+        self.db.write(|tx| {
+            let rows: Vec<(i64, i64)> = tx
+                .prepare_cached(
+                    "SELECT id, ns_id FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
+                )?
+                .query_map(params![until, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut touched: Vec<i64> = rows.iter().map(|(_, ns_id)| *ns_id).collect();
+            touched.sort_unstable();
+            touched.dedup();
+            for (id, _) in &rows {
+                tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?.execute([id])?;
+                tx.prepare_cached("DELETE FROM items WHERE id = ?")?.execute([id])?;
+            }
+            for ns_id in &touched {
+                tx.prepare_cached("UPDATE namespaces SET gen = gen + 1 WHERE id = ?")?.execute([ns_id])?;
+            }
+            forget_empty(tx, touched)?;
+            Ok(rows.len())
+        })
+    }
+
+    /// Removes what expired by `now` and every trace of what was deleted: the file is rewritten without free
+    /// pages, and the log is cut to nothing. Returns how many expired items went.
+    ///
+    /// # Errors
+    /// [`Error::StorageTimeout`] when another process keeps an old state open, and the storage errors.
+    pub fn purge(&self, now: i64) -> Result<usize> {
+        let mut removed = 0;
+        loop {
+            let batch = self.sweep(now, 10_000)?;
+            removed += batch;
+            if batch < 10_000 {
+                break;
+            }
+        }
+        self.db.write(|tx| Ok(tx.execute("DELETE FROM embedding_cache", [])?))?;
+        self.db.alone(|conn| Ok(conn.execute_batch("VACUUM")?))?;
+        self.db.truncate_log()?;
+        Ok(removed)
+    }
+}
+
+/// Writes rows inside a transaction that the caller has begun.
+pub(super) fn put_in(tx: &Transaction<'_>, rows: &[PutRow], now: i64) -> Result<Vec<Stamp>> {
+    let mut touched: HashMap<&[u8], (i64, i64)> = HashMap::new();
+    let mut stamps = Vec::with_capacity(rows.len());
+    for row in rows {
+        let path = row.namespace.as_bytes();
+        let (ns_id, seq) = match touched.get(path) {
+            Some(known) => *known,
+            None => {
+                let fresh = tx
+                    .prepare_cached(
+                        "INSERT INTO namespaces (path, gen) VALUES (?, 1)
+                         ON CONFLICT (path) DO UPDATE SET gen = gen + 1 RETURNING id, gen",
+                    )?
+                    .query_row([path], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                touched.insert(path, fresh);
+                fresh
+            }
+        };
+        if let Some(expected) = row.expected {
+            check_version(tx, ns_id, row, expected, now)?;
+        }
+        let kept = row.restored.unwrap_or(Restored { created_at: now, updated_at: now, version: 1 });
+        let stamp = tx.prepare_cached(PUT)?.query_row(
+            named_params! {
+                ":ns": ns_id, ":key": row.key, ":value": row.value, ":created": kept.created_at,
+                ":updated": kept.updated_at, ":expires": row.expires_at, ":version": kept.version, ":seq": seq,
+                ":keep": row.restored.is_none(), ":now": now,
+            },
+            |row| Ok(Stamp { id: row.get(0)?, created_at: row.get(1)?, updated_at: row.get(2)?, version: row.get(3)? }),
+        )?;
+        stamps.push(stamp);
+    }
+    Ok(stamps)
+}
+
+fn check_version(tx: &Transaction<'_>, ns_id: i64, row: &PutRow, expected: i64, now: i64) -> Result<()> {
+    let found: i64 = tx
+        .prepare_cached(
+            "SELECT version FROM items WHERE ns_id = ? AND key = ? AND (expires_at IS NULL OR expires_at > ?)",
+        )?
+        .query_row(params![ns_id, row.key, now], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
+    if found == expected {
+        return Ok(());
+    }
+    let there =
+        if found == 0 { "there is no such item".to_owned() } else { format!("it has version {found}") };
+    Err(Error::Conflict(format!(
+        "the item {:?} was expected at version {expected}, and {there}; read it again, then retry",
+        row.key
+    )))
+}
+
+/// Counts a namespace's generation up once in an operation; `None` when there is no such namespace.
+fn touch_once<'a>(
+    tx: &Transaction<'_>,
+    touched: &mut HashMap<&'a [u8], Option<i64>>,
+    namespace: &'a Namespace,
+) -> Result<Option<i64>> {
+    let path = namespace.as_bytes();
+    if let Some(known) = touched.get(path) {
+        return Ok(*known);
+    }
+    let id = tx
+        .prepare_cached("UPDATE namespaces SET gen = gen + 1 WHERE path = ? RETURNING id")?
+        .query_row([path], |row| row.get(0))
+        .optional()?;
+    touched.insert(path, id);
+    Ok(id)
+}
+
+fn forget_empty(tx: &Transaction<'_>, ids: impl IntoIterator<Item = i64>) -> Result<()> {
+    for id in ids {
+        tx.prepare_cached(
+            "DELETE FROM namespaces WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM items WHERE ns_id = ?1)",
+        )?
+        .execute([id])?;
+    }
+    Ok(())
+}
+
+/// The namespaces at `root` (with `recursive` at and below; all without a root), in the order of their parts.
+pub(super) fn namespaces_in(
+    conn: &Connection,
+    root: Option<&Namespace>,
+    recursive: bool,
+) -> Result<Vec<(i64, Vec<u8>)>> {
+    let one = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let mut rows: Vec<(i64, Vec<u8>)> = match (root, recursive) {
+        (None, _) => conn
+            .prepare_cached("SELECT id, path FROM namespaces")?
+            .query_map([], one)?
+            .collect::<rusqlite::Result<_>>()?,
+        (Some(root), false) => conn
+            .prepare_cached("SELECT id, path FROM namespaces WHERE path = ?")?
+            .query_map([root.as_bytes()], one)?
+            .collect::<rusqlite::Result<_>>()?,
+        (Some(root), true) => conn
+            .prepare_cached("SELECT id, path FROM namespaces WHERE path >= ? AND path < ?")?
+            .query_map([root.as_bytes(), &root.subtree_end()], one)?
+            .collect::<rusqlite::Result<_>>()?,
+    };
+    if rows.len() > 1 {
+        let mut keyed = Vec::with_capacity(rows.len());
+        for (id, path) in rows {
+            let parts: Vec<String> = Namespace::parts(&path)?.into_iter().map(str::to_owned).collect();
+            keyed.push((parts, id, path));
+        }
+        keyed.sort_unstable();
+        rows = keyed.into_iter().map(|(_, id, path)| (id, path)).collect();
+    }
+    Ok(rows)
+}

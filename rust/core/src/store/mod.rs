@@ -1,0 +1,22 @@
+//! Local storage: one SQLite file (or memory), durable when a write returns, shared by threads and processes.
+//!
+//! [`Db`] is the room the others build on: it opens, locks, retries and maps errors. [`Store`] keeps items in it.
+//! Lock order: the fork gate, then a store's own locks, then SQLite's.
+
+mod busy;
+mod db;
+mod errors;
+mod filter;
+mod fork;
+mod items;
+mod migrate;
+mod namespace;
+mod open;
+mod read;
+
+pub use db::Db;
+pub use filter::Filter;
+pub use fork::{after_fork, before_fork};
+pub use items::{Item, PutRow, Restored, Stamp, Store};
+pub use namespace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Namespace, check_key};
+pub use read::Listing;

@@ -1,0 +1,196 @@
+//! From Python objects to what the core stores: the walk over values, and the checks of keys and namespaces.
+
+use ai_infra_core::error::{Error, Result};
+use ai_infra_core::store::{self, Filter, Namespace};
+use ai_infra_core::validate::{Limits, Writer};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::error::to_py;
+
+/// An integer of 4,300 decimal digits has at most so many bits; more are refused before they are printed.
+const MAX_BITS: u64 = 14_285;
+
+/// The text of a Python string, or the refusal of its lone surrogate.
+pub fn text<'a>(string: &'a Bound<'_, PyString>, place: impl FnOnce() -> String) -> Result<&'a str> {
+    string.to_str().map_err(|_| {
+        Error::InvalidText(format!(
+            "{}: the text holds a lone surrogate, half of a character; decode it properly or replace it",
+            place()
+        ))
+    })
+}
+
+/// Writes `value` as canonical JSON. Subclasses of the JSON types are taken for what they are; a tuple is a list.
+fn write(value: &Bound<'_, PyAny>, out: &mut Writer) -> Result<()> {
+    if let Ok(string) = value.cast::<PyString>() {
+        let text = text(string, || out.place())?;
+        return out.string(text);
+    }
+    if value.is_none() {
+        return out.null();
+    }
+    if let Ok(boolean) = value.cast::<PyBool>() {
+        return out.boolean(boolean.is_true());
+    }
+    if let Ok(int) = value.cast::<PyInt>() {
+        return write_int(int, out);
+    }
+    if let Ok(float) = value.cast::<PyFloat>() {
+        return out.float(float.value());
+    }
+    if let Ok(dict) = value.cast::<PyDict>() {
+        out.begin_dict()?;
+        for (index, (key, value)) in dict.iter().enumerate() {
+            let Ok(key) = key.cast::<PyString>() else {
+                let kind = type_name(&key);
+                return Err(
+                    out.refuse(&format!("a key is {kind}, and keys of JSON are strings; turn it into one"))
+                );
+            };
+            let key = text(key, || format!("a key of {}", out.place()))?;
+            out.key(index, key);
+            write(&value, out)?;
+        }
+        return out.end_dict();
+    }
+    if let Ok(list) = value.cast::<PyList>() {
+        out.begin_list()?;
+        for (index, value) in list.iter().enumerate() {
+            out.item(index);
+            write(&value, out)?;
+        }
+        return out.end_list();
+    }
+    if let Ok(tuple) = value.cast::<PyTuple>() {
+        out.begin_list()?;
+        for (index, value) in tuple.iter().enumerate() {
+            out.item(index);
+            write(&value, out)?;
+        }
+        return out.end_list();
+    }
+    let kind = type_name(value);
+    Err(out.refuse(&format!("{kind} cannot be kept as JSON; use str, int, float, bool, None, list or dict")))
+}
+
+fn write_int(int: &Bound<'_, PyInt>, out: &mut Writer) -> Result<()> {
+    if let Ok(small) = int.extract::<i64>() {
+        return out.int(small);
+    }
+    let plain = int.py().get_type::<PyInt>();
+    // The methods of `int` itself, whatever a subclass makes of them.
+    let bits = plain.call_method1("bit_length", (int,)).and_then(|bits| bits.extract::<u64>());
+    let digits = match bits {
+        Ok(bits) if bits <= MAX_BITS => {
+            plain.call_method1("__repr__", (int,)).and_then(|text| text.extract::<String>())
+        }
+        _ => return Err(out.refuse("an integer of more than 4300 digits; store it as text")),
+    };
+    match digits {
+        Ok(digits) => out.big_int(&digits),
+        Err(_) => Err(out.refuse("an integer with more digits than this Python prints; store it as text")),
+    }
+}
+
+fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value
+        .get_type()
+        .name()
+        .map_or_else(|_| "an object".to_owned(), |name| format!("an object of type {name}"))
+}
+
+/// A value of an item: a dict, as canonical JSON.
+pub fn value_json(value: &Bound<'_, PyAny>, max_bytes: usize) -> Result<String> {
+    if value.cast::<PyDict>().is_err() {
+        return Err(Error::InvalidValue(format!(
+            "value: {} is no dict; wrap it, as in {{\"value\": …}}",
+            type_name(value)
+        )));
+    }
+    json(value, "value", max_bytes)
+}
+
+fn json(value: &Bound<'_, PyAny>, root: &'static str, max_bytes: usize) -> Result<String> {
+    let mut out = Writer::new(root, Limits { bytes: max_bytes, ..Limits::default() });
+    write(value, &mut out)?;
+    String::from_utf8(out.finish()).map_err(|_| Error::InvalidValue(format!("{root}: not text")))
+}
+
+/// A checked key.
+pub fn key(value: &Bound<'_, PyAny>) -> Result<String> {
+    let Ok(string) = value.cast::<PyString>() else {
+        return Err(Error::InvalidInput(format!("the key is {}; keys are strings", type_name(value))));
+    };
+    let key = text(string, || "the key".to_owned())?;
+    store::check_key(key)?;
+    Ok(key.to_owned())
+}
+
+/// A checked namespace: a tuple of strings, or one string.
+pub fn namespace(value: &Bound<'_, PyAny>) -> Result<Namespace> {
+    if let Ok(string) = value.cast::<PyString>() {
+        return Namespace::new([text(string, || "the namespace".to_owned())?]);
+    }
+    let Ok(tuple) = value.cast::<PyTuple>() else {
+        return Err(Error::InvalidNamespace(format!(
+            "the namespace is {}; pass a tuple of strings or one string",
+            type_name(value)
+        )));
+    };
+    let mut parts = Vec::with_capacity(tuple.len());
+    for (index, part) in tuple.iter().enumerate() {
+        let Ok(part) = part.cast_into::<PyString>() else {
+            return Err(Error::InvalidNamespace(format!("part {index} of the namespace is no string")));
+        };
+        parts.push(part);
+    }
+    let mut texts = Vec::with_capacity(parts.len());
+    for (index, part) in parts.iter().enumerate() {
+        texts.push(text(part, || format!("part {index} of the namespace"))?);
+    }
+    Namespace::new(texts)
+}
+
+/// A compiled filter, or none.
+pub fn filter(value: Option<&Bound<'_, PyAny>>) -> Result<Option<Filter>> {
+    let Some(value) = value.filter(|value| !value.is_none()) else {
+        return Ok(None);
+    };
+    if value.cast::<PyDict>().is_err() {
+        return Err(Error::InvalidFilter(format!(
+            "the filter is {}; pass a dict of fields, such as {{\"city\": \"Oslo\"}}",
+            type_name(value)
+        )));
+    }
+    let json = json(value, "filter", 1 << 20).map_err(|error| match error {
+        Error::InvalidValue(text) => Error::InvalidFilter(text),
+        other => other,
+    })?;
+    Ok(Some(Filter::new(json)?))
+}
+
+/// The canonical JSON of an item's value (a dict), at most `max_bytes` long.
+#[pyfunction]
+pub fn canonical_json(py: Python<'_>, value: &Bound<'_, PyAny>, max_bytes: usize) -> PyResult<String> {
+    value_json(value, max_bytes).map_err(|error| to_py(py, error))
+}
+
+/// The canonical JSON of a filter that was checked.
+#[pyfunction]
+pub fn canonical_filter(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    Ok(filter(Some(value)).map_err(|error| to_py(py, error))?.map(|filter| filter.json().to_owned()))
+}
+
+/// Refuses what is no key.
+#[pyfunction]
+pub fn check_key(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    key(value).map(drop).map_err(|error| to_py(py, error))
+}
+
+/// The parts of a namespace, checked.
+#[pyfunction]
+pub fn check_namespace<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let namespace = namespace(value).map_err(|error| to_py(py, error))?;
+    PyTuple::new(py, Namespace::parts(namespace.as_bytes()).map_err(|error| to_py(py, error))?)
+}
