@@ -7,7 +7,7 @@ use super::table::{MIDDLE, hash, load};
 use super::vocabulary::Vocabulary;
 
 /// Slots of a cache, a power of two; 16 bytes each.
-const SLOTS: usize = 4096;
+const SLOTS: usize = 1 << 14;
 
 /// Counts of pre-tokens of at most 15 bytes that are not one token, one for each slot that their hash names.
 ///
