@@ -60,7 +60,14 @@ impl Merges {
     /// 14 bits of the hash above the 18 of the token; and `NAME.filter`, two bits for each pair in a word that its hash
     /// names, which tells most pairs that do not merge in one look. `src/tokens/bpe.rs` reads them.
     pub fn write(&self, out: &Output, name: &str) {
-        out.u32s(&format!("{name}.splits"), &self.splits.iter().flat_map(|&(l, r)| [l, r]).collect::<Vec<_>>());
+        out.u32s(
+            &format!("{name}.splits"),
+            &self
+                .splits
+                .iter()
+                .flat_map(|&(l, r)| [l, r])
+                .collect::<Vec<_>>(),
+        );
         assert!(self.splits.len() < 1 << 18, "a token has 18 bits");
         let size = (self.splits.len() * 4 / 3).next_power_of_two();
         let shift = 64 - size.trailing_zeros();

@@ -56,7 +56,11 @@ impl Vocabulary {
         let hash = hash_pair(left, right);
         let shift = self.pairs.len().leading_zeros() + 1;
         let bits = 1 << (hash & 63) | 1 << (hash >> 6 & 63);
-        if self.filter.get((hash >> (shift + 4)) as usize).is_none_or(|word| word & bits != bits) {
+        if self
+            .filter
+            .get((hash >> (shift + 4)) as usize)
+            .is_none_or(|word| word & bits != bits)
+        {
             return NONE;
         }
         let mask = self.pairs.len() - 1;
@@ -157,7 +161,10 @@ pub struct Scratch {
 impl Scratch {
     /// Without any memory yet.
     pub const fn new() -> Self {
-        Self { tokens: Vec::new(), dead: Vec::new() }
+        Self {
+            tokens: Vec::new(),
+            dead: Vec::new(),
+        }
     }
 
     fn reset(&mut self, length: usize) {

@@ -27,17 +27,23 @@ thread_local! {
 }
 
 impl Memory {
-    const fn new() -> Self {
-        Self { scratch: Scratch::new(), cache: Cache(Vec::new()) }
+    /// Nothing remembered yet.
+    pub const fn new() -> Self {
+        Self {
+            scratch: Scratch::new(),
+            cache: Cache(Vec::new()),
+        }
     }
 
     /// Lends this thread's memory for `vocabulary`.
     #[inline(always)]
     pub fn with<T>(vocabulary: &Vocabulary, work: impl FnOnce(&mut Self) -> T) -> T {
-        MEMORIES.with(|memories| match memories.get(vocabulary.number).map(RefCell::try_borrow_mut) {
-            Some(Ok(mut memory)) => work(&mut memory),
-            // Only a `visit` that counts by itself gets here.
-            _ => work(&mut Self::new()),
+        MEMORIES.with(|memories| {
+            match memories.get(vocabulary.number).map(RefCell::try_borrow_mut) {
+                Some(Ok(mut memory)) => work(&mut memory),
+                // Only a `visit` that counts by itself gets here.
+                _ => work(&mut Self::new()),
+            }
         })
     }
 
