@@ -17,3 +17,6 @@ mod vocabulary;
 mod window;
 
 pub use encoding::Encoding;
+
+#[cfg(test)]
+mod tests;

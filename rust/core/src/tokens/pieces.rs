@@ -19,7 +19,12 @@ pub fn plain<P: Pattern>(
     let mut start = 0;
     while start < text.len() {
         let end = P::end(text, start);
-        let tokens = piece(vocabulary, text.get(start..).unwrap_or_default(), end - start, memory);
+        let tokens = piece(
+            vocabulary,
+            text.get(start..).unwrap_or_default(),
+            end - start,
+            memory,
+        );
         if !visit(start, end, tokens) {
             return;
         }
@@ -74,10 +79,12 @@ pub fn fast<P: Pattern + Windowed>(
 /// Bytes that can be read from any start of a pre-token in a window, which is at most 63.
 const WINDOW: usize = 64 + 16;
 
+/// The same as [`plain`], in windows that `L` classifies.
+///
 /// # Safety
 /// The processor must have the features of `L`.
 #[inline(always)]
-unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
+pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
     vocabulary: &Vocabulary,
     text: &[u8],
     memory: &mut Memory,
@@ -97,7 +104,9 @@ unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
                     &copy
                 }
             };
-            let Some(bytes) = window.first_chunk::<64>() else { return };
+            let Some(bytes) = window.first_chunk::<64>() else {
+                return;
+            };
             let length = rest.len().min(64) as u32;
             // SAFETY: the caller vouches for the features.
             let masks = unsafe { L::masks(bytes) };
@@ -107,13 +116,22 @@ unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
             while ends != 0 {
                 let end = ends.trailing_zeros() as usize;
                 ends &= ends - 1;
-                let tokens = piece(vocabulary, window.get(start..).unwrap_or_default(), end - start, memory);
+                let tokens = piece(
+                    vocabulary,
+                    window.get(start..).unwrap_or_default(),
+                    end - start,
+                    memory,
+                );
                 if !visit(at + start, at + end, tokens) {
                     return;
                 }
                 start = end;
             }
-            slow_until = if found.trouble < length || start == 0 { at + found.trouble as usize } else { at };
+            slow_until = if found.trouble < length || start == 0 {
+                at + found.trouble as usize
+            } else {
+                at
+            };
             at += start;
         }
         // Step over what the window could not judge.
@@ -122,7 +140,12 @@ unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
                 break;
             }
             let end = P::end(text, at);
-            let tokens = piece(vocabulary, text.get(at..).unwrap_or_default(), end - at, memory);
+            let tokens = piece(
+                vocabulary,
+                text.get(at..).unwrap_or_default(),
+                end - at,
+                memory,
+            );
             if !visit(at, end, tokens) {
                 return;
             }
@@ -137,7 +160,12 @@ fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, memory: &mut Memor
     let known = if length <= SHORT {
         vocabulary.has_short(load(text), length)
     } else {
-        length <= MIDDLE && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
+        length <= MIDDLE
+            && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
     };
-    if known { 1 } else { memory.merge(vocabulary, text, length) }
+    if known {
+        1
+    } else {
+        memory.merge(vocabulary, text, length)
+    }
 }
