@@ -9,19 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from ai_infra._core import Encoding
+from ai_infra.errors import InvalidInputError
 from corpus import mixed_texts, random_strings
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ai_infra._core import Encoding
-from ai_infra.errors import InvalidInputError
 
 O200K = Encoding("o200k_base")
 ANY_TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" \n'aA1!日"), max_size=300)
 
 
 def test_an_unknown_name_names_the_known_ones() -> None:
-    with pytest.raises(InvalidInputError, match="gpt-9.*o200k_base, cl100k_base, p50k_base, r50k_base, o200k_harmony"):
+    with pytest.raises(
+        InvalidInputError, match="gpt-9.*o200k_base, cl100k_base, p50k_base, r50k_base, o200k_harmony"
+    ):
         Encoding("gpt-9")
 
 
@@ -100,7 +101,15 @@ def test_limits_agree_with_full_counts(text: str, limit: int) -> None:
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base", "p50k_base"])
 def test_limits_on_hard_texts(name: str) -> None:
     rng = random.Random(4)
-    runs = ["a" * 1000, "日A" * 300, " \n" * 500, "😀" * 300, "x" * 70 + "日A," * 40, "don't" * 90, "\u3000" * 200]
+    runs = [
+        "a" * 1000,
+        "日A" * 300,
+        " \n" * 500,
+        "😀" * 300,
+        "x" * 70 + "日A," * 40,
+        "don't" * 90,
+        "\u3000" * 200,
+    ]
     for text in [*runs, *random_strings(4_000, 5, longest=120), *mixed_texts(1_000, 6)]:
         check_limits(Encoding(name), text, rng.randint(0, 2 + len(text) // 2))
 
@@ -113,7 +122,9 @@ def check_limits(encoding: Encoding, text: str, limit: int) -> None:
     assert encoding.count(text[suffix:]) <= limit
     if count <= limit:
         assert (prefix, suffix) == (len(text), 0)
-    elif limit > 64 + 16:  # a cut wastes at most what one pre-token of 64 bytes, or a few tokens around it, can hold
+    elif (
+        limit > 64 + 16
+    ):  # a cut wastes at most what one pre-token of 64 bytes, or a few tokens around it, can hold
         assert encoding.count(text[:prefix]) > limit - 64 - 16
         assert encoding.count(text[suffix:]) > limit - 64 - 16
 
@@ -177,7 +188,9 @@ def test_32_threads_give_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base", "p50k_base"])
-@pytest.mark.parametrize("unit", ["a", " ", "\n", "é", "日", "👩\u200d👧", "!", "0", "ab", "aB", "\u0301", "\x00"])
+@pytest.mark.parametrize(
+    "unit", ["a", " ", "\n", "é", "日", "👩\u200d👧", "!", "0", "ab", "aB", "\u0301", "\x00"]
+)
 def test_a_megabyte_of_one_thing_is_a_number(name: str, unit: str) -> None:
     """That this ends at all is the test; tiktoken overflows or takes minutes. Two halves bound the count."""
     encoding = Encoding(name)

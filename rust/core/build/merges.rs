@@ -37,19 +37,12 @@ pub struct Merges {
 impl Merges {
     /// Merges the bytes of each token and notes the last step.
     pub fn new(tokens: &[Vec<u8>]) -> Self {
-        let ranks: FastMap<&[u8], u32> = (0..)
-            .zip(tokens)
-            .map(|(rank, token)| (&token[..], rank))
-            .collect();
+        let ranks: FastMap<&[u8], u32> = (0..).zip(tokens).map(|(rank, token)| (&token[..], rank)).collect();
         assert_eq!(ranks.len(), tokens.len(), "a token twice");
         let mut splits = Vec::with_capacity(tokens.len());
         let mut reachable = Vec::with_capacity(tokens.len());
         for (rank, token) in (0_u32..).zip(tokens) {
-            let split = if token.len() == 1 {
-                Some((rank, rank))
-            } else {
-                last_merge(token, &ranks)
-            };
+            let split = if token.len() == 1 { Some((rank, rank)) } else { last_merge(token, &ranks) };
             reachable.push(split.is_some());
             splits.push(split.unwrap_or((rank, rank)));
         }
@@ -62,11 +55,7 @@ impl Merges {
     pub fn write(&self, out: &Output, name: &str) {
         out.u32s(
             &format!("{name}.splits"),
-            &self
-                .splits
-                .iter()
-                .flat_map(|&(l, r)| [l, r])
-                .collect::<Vec<_>>(),
+            &self.splits.iter().flat_map(|&(l, r)| [l, r]).collect::<Vec<_>>(),
         );
         assert!(self.splits.len() < 1 << 18, "a token has 18 bits");
         let size = (self.splits.len() * 4 / 3).next_power_of_two();
@@ -107,8 +96,5 @@ fn last_merge(token: &[u8], ranks: &FastMap<&[u8], u32>) -> Option<(u32, u32)> {
             .min()?;
         ends.remove(best.1);
     }
-    Some((
-        *ranks.get(&token[..ends[0]])?,
-        *ranks.get(&token[ends[0]..])?,
-    ))
+    Some((*ranks.get(&token[..ends[0]])?, *ranks.get(&token[ends[0]..])?))
 }

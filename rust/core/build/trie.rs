@@ -17,27 +17,15 @@ pub fn write(out: &Output, name: &str, tokens: &[Vec<u8>], merges: &Merges) {
         .map(|(id, token)| (&token[..], id))
         .collect();
     let ids: FastMap<&[u8], u32> = sorted.iter().copied().collect();
-    let prefix = |token: &Vec<u8>| {
-        (1..token.len())
-            .rev()
-            .find_map(|end| ids.get(&token[..end]))
-            .copied()
-    };
+    let prefix = |token: &Vec<u8>| (1..token.len()).rev().find_map(|end| ids.get(&token[..end])).copied();
     out.u32s(
         &format!("{name}.prefixes"),
-        &tokens
-            .iter()
-            .map(|t| prefix(t).unwrap_or(u32::MAX))
-            .collect::<Vec<_>>(),
+        &tokens.iter().map(|t| prefix(t).unwrap_or(u32::MAX)).collect::<Vec<_>>(),
     );
 
     sorted.sort_unstable();
-    let mut trie = Builder {
-        units: vec![0; 256],
-        tokens: Vec::new(),
-        bases: vec![true; 256],
-        open: Vec::new(),
-    };
+    let mut trie =
+        Builder { units: vec![0; 256], tokens: Vec::new(), bases: vec![true; 256], open: Vec::new() };
     // Breadth first: the short prefixes, which are read most, lie together.
     let mut queue = std::collections::VecDeque::from([(0, 0..sorted.len(), usize::MAX)]);
     while let Some((depth, range, unit)) = queue.pop_front() {
@@ -92,10 +80,7 @@ impl Builder {
     /// Finds a free base whose children are free, and takes it.
     fn place(&mut self, bytes: &[u8]) -> usize {
         let fits = |trie: &Self, base: usize| {
-            !trie.bases[base]
-                && bytes
-                    .iter()
-                    .all(|&byte| trie.units[base ^ usize::from(byte)] == 0)
+            !trie.bases[base] && bytes.iter().all(|&byte| trie.units[base ^ usize::from(byte)] == 0)
         };
         // The latest few open blocks are enough: older ones are nearly full.
         let found = self

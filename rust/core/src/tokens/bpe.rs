@@ -44,10 +44,7 @@ impl Vocabulary {
     /// The length of `token` in bytes.
     #[inline(always)]
     pub fn length(&self, token: u32) -> usize {
-        self.lengths
-            .get(token as usize)
-            .copied()
-            .map_or(1, usize::from)
+        self.lengths.get(token as usize).copied().map_or(1, usize::from)
     }
 
     /// The token that `left` and `right` merge into, or [`NONE`].
@@ -56,11 +53,7 @@ impl Vocabulary {
         let hash = hash_pair(left, right);
         let shift = self.pairs.len().leading_zeros() + 1;
         let bits = 1 << (hash & 63) | 1 << (hash >> 6 & 63);
-        if self
-            .filter
-            .get((hash >> (shift + 4)) as usize)
-            .is_none_or(|word| word & bits != bits)
-        {
+        if self.filter.get((hash >> (shift + 4)) as usize).is_none_or(|word| word & bits != bits) {
             return NONE;
         }
         let mask = self.pairs.len() - 1;
@@ -81,10 +74,7 @@ impl Vocabulary {
 
     #[inline(always)]
     fn split(&self, token: u32) -> [u32; 2] {
-        self.splits
-            .get(token as usize)
-            .copied()
-            .unwrap_or([token, token])
+        self.splits.get(token as usize).copied().unwrap_or([token, token])
     }
 
     /// Whether merging leaves the boundary between `left` and `right` alone.
@@ -161,10 +151,7 @@ pub struct Scratch {
 impl Scratch {
     /// Without any memory yet.
     pub const fn new() -> Self {
-        Self {
-            tokens: Vec::new(),
-            dead: Vec::new(),
-        }
+        Self { tokens: Vec::new(), dead: Vec::new() }
     }
 
     fn reset(&mut self, length: usize) {
@@ -174,9 +161,7 @@ impl Scratch {
     }
 
     fn is_dead(&self, at: usize) -> bool {
-        self.dead
-            .get(at / 64)
-            .is_some_and(|word| word >> (at % 64) & 1 != 0)
+        self.dead.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 != 0)
     }
 
     fn kill(&mut self, at: usize) {

@@ -79,8 +79,7 @@ impl Encoding {
         use_ends: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T,
     ) -> T {
         Memory::with(self.vocabulary, |memory| {
-            self.vocabulary
-                .merge_count(piece.as_bytes(), &mut memory.scratch);
+            self.vocabulary.merge_count(piece.as_bytes(), &mut memory.scratch);
             let mut end = 0;
             use_ends(&mut memory.scratch.tokens.iter().map(|&token| {
                 end += self.vocabulary.length(token);

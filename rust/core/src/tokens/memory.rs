@@ -29,10 +29,7 @@ thread_local! {
 impl Memory {
     /// Nothing remembered yet.
     pub const fn new() -> Self {
-        Self {
-            scratch: Scratch::new(),
-            cache: Cache(Vec::new()),
-        }
+        Self { scratch: Scratch::new(), cache: Cache(Vec::new()) }
     }
 
     /// Lends this thread's memory for `vocabulary`.

@@ -19,12 +19,7 @@ pub fn plain<P: Pattern>(
     let mut start = 0;
     while start < text.len() {
         let end = P::end(text, start);
-        let tokens = piece(
-            vocabulary,
-            text.get(start..).unwrap_or_default(),
-            end - start,
-            memory,
-        );
+        let tokens = piece(vocabulary, text.get(start..).unwrap_or_default(), end - start, memory);
         if !visit(start, end, tokens) {
             return;
         }
@@ -116,22 +111,13 @@ pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
             while ends != 0 {
                 let end = ends.trailing_zeros() as usize;
                 ends &= ends - 1;
-                let tokens = piece(
-                    vocabulary,
-                    window.get(start..).unwrap_or_default(),
-                    end - start,
-                    memory,
-                );
+                let tokens = piece(vocabulary, window.get(start..).unwrap_or_default(), end - start, memory);
                 if !visit(at + start, at + end, tokens) {
                     return;
                 }
                 start = end;
             }
-            slow_until = if found.trouble < length || start == 0 {
-                at + found.trouble as usize
-            } else {
-                at
-            };
+            slow_until = if found.trouble < length || start == 0 { at + found.trouble as usize } else { at };
             at += start;
         }
         // Step over what the window could not judge.
@@ -140,12 +126,7 @@ pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
                 break;
             }
             let end = P::end(text, at);
-            let tokens = piece(
-                vocabulary,
-                text.get(at..).unwrap_or_default(),
-                end - at,
-                memory,
-            );
+            let tokens = piece(vocabulary, text.get(at..).unwrap_or_default(), end - at, memory);
             if !visit(at, end, tokens) {
                 return;
             }
@@ -160,12 +141,7 @@ fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, memory: &mut Memor
     let known = if length <= SHORT {
         vocabulary.has_short(load(text), length)
     } else {
-        length <= MIDDLE
-            && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
+        length <= MIDDLE && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
     };
-    if known {
-        1
-    } else {
-        memory.merge(vocabulary, text, length)
-    }
+    if known { 1 } else { memory.merge(vocabulary, text, length) }
 }

@@ -27,17 +27,10 @@ fn texts(count: usize, longest: usize) -> impl Iterator<Item = String> {
         (state >> 11) as usize % below
     };
     (0..count).map(move |i| {
-        let mut pool: Vec<char> = ALPHABETS
-            .iter()
-            .cycle()
-            .skip(i)
-            .take(1 + i % 2)
-            .flat_map(|a| a.chars())
-            .collect();
+        let mut pool: Vec<char> =
+            ALPHABETS.iter().cycle().skip(i).take(1 + i % 2).flat_map(|a| a.chars()).collect();
         pool.truncate(1 + next(pool.len()));
-        (0..=next(longest))
-            .filter_map(|_| pool.get(next(pool.len())).copied())
-            .collect()
+        (0..=next(longest)).filter_map(|_| pool.get(next(pool.len())).copied()).collect()
     })
 }
 
@@ -59,15 +52,8 @@ fn all_walks_agree<P: Pattern + Windowed>(vocabulary: &Vocabulary) {
         let expected = collect(|visit| plain::<P>(vocabulary, bytes, &mut memory, visit));
         let ends: Vec<_> = expected.iter().map(|piece| piece.1).collect();
         assert_eq!(ends.last().copied().unwrap_or(0), text.len());
-        assert!(
-            ends.iter().all(|&end| text.is_char_boundary(end)),
-            "{text:?}"
-        );
-        assert_eq!(
-            collect(|visit| fast::<P>(vocabulary, bytes, &mut memory, visit)),
-            expected,
-            "{text:?}"
-        );
+        assert!(ends.iter().all(|&end| text.is_char_boundary(end)), "{text:?}");
+        assert_eq!(collect(|visit| fast::<P>(vocabulary, bytes, &mut memory, visit)), expected, "{text:?}");
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every x86-64 processor has sse2.
         let narrow = collect(|visit| unsafe {
@@ -130,11 +116,7 @@ fn counts_equal_those_of_tiktoken_rs() -> crate::error::Result<()> {
     for (name, referee) in referees {
         let encoding = Encoding::named(name)?;
         for text in texts(8_000, 100) {
-            assert_eq!(
-                encoding.count(&text),
-                referee.encode_ordinary(&text).len(),
-                "{name}: {text:?}"
-            );
+            assert_eq!(encoding.count(&text), referee.encode_ordinary(&text).len(), "{name}: {text:?}");
         }
     }
     Ok(())
@@ -142,12 +124,6 @@ fn counts_equal_those_of_tiktoken_rs() -> crate::error::Result<()> {
 
 #[test]
 fn an_unknown_encoding_is_an_error_that_names_the_known() {
-    let message = Encoding::named("gpt")
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default();
-    assert!(
-        message.contains("\"gpt\"") && message.contains("cl100k_base"),
-        "{message}"
-    );
+    let message = Encoding::named("gpt").err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("\"gpt\"") && message.contains("cl100k_base"), "{message}");
 }

@@ -75,12 +75,7 @@ fn common(m: &Masks, trouble: u64, length: u32) -> Common {
         joined_digit &= !third;
     }
     let joined = joined_other | joined_letter | joined_newline | joined_blank | joined_digit;
-    Common {
-        leads,
-        joined,
-        limit,
-        trouble,
-    }
+    Common { leads, joined, limit, trouble }
 }
 
 /// The boundaries that count: those that are certain, and the end of the text.
@@ -90,10 +85,7 @@ fn certain(joined: u64, common: &Common, limit: u32, length: u32, ended: bool) -
     if ended && limit >= length {
         ends |= 1 << length;
     }
-    Boundaries {
-        ends,
-        trouble: common.trouble,
-    }
+    Boundaries { ends, trouble: common.trouble }
 }
 
 impl Windowed for O200k {
@@ -106,8 +98,7 @@ impl Windowed for O200k {
         let mut limit = common.limit;
         // `(?i:'s|'t|'re|'ve|'m|'ll|'d)?` after a word.
         let unseen = !below(common.trouble.saturating_sub(1));
-        let mut apostrophes =
-            m.apostrophe & m.letter << 1 & (m.letter >> 1 | unseen) & below(common.trouble);
+        let mut apostrophes = m.apostrophe & m.letter << 1 & (m.letter >> 1 | unseen) & below(common.trouble);
         let mut after_contraction = 0;
         while apostrophes != 0 {
             let at = apostrophes.trailing_zeros();
