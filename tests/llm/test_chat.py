@@ -15,6 +15,7 @@ from ai_infra.errors import (
     InvalidInputError,
     InvalidMessageError,
     InvalidTextError,
+    InvalidValueError,
     MissingDependencyError,
 )
 from ai_infra.llm import LLM, ChatResponse, Usage
@@ -146,6 +147,8 @@ def test_a_history_of_responses_does_not_keep_older_histories(server: OpenAIServ
         ([{"content": "no role"}], InvalidMessageError),
         (42, InvalidMessageError),
         ("a lone \ud800 surrogate", InvalidTextError),
+        ([{"role": "user", "content": [{"type": "text", "text": "é \udfff"}]}], InvalidTextError),
+        ([{"role": "user", "content": "fine", "extra": {1, 2}}], InvalidValueError),
     ],
 )
 def test_what_cannot_be_sent_is_refused(

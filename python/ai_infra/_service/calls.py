@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ai_infra import _flow
+from ai_infra._service.body import refuse
 from ai_infra._service.failures import Failure
 from ai_infra._service.providers import Endpoint, resolve
 from ai_infra._service.sdk import Post, Source, Transport
@@ -84,7 +85,7 @@ class Service:
 
     def post(self, path: str, body: Mapping[str, Any]) -> _flow.Flow[Any]:
         """Send ``body`` and return the parsed answer."""
-        transport = self._ready()
+        transport = self._ready(body)
 
         def attempt(timeout: float) -> _flow.Flow[Any]:
             response = yield from _sent(transport, Post(path, body, timeout))
@@ -94,7 +95,7 @@ class Service:
 
     def open(self, path: str, body: Mapping[str, Any], timeout: float) -> _flow.Flow[Source | Failure]:
         """Send ``body`` once and return the bytes of the answer as they will come."""
-        transport, request = self._ready(), Post(path, body, timeout, stream=True)
+        transport, request = self._ready(body), Post(path, body, timeout, stream=True)
         response = yield from _sent(transport, request)
         return response if isinstance(response, Failure) else transport.source(response, request)
 
@@ -127,9 +128,11 @@ class Service:
         """Close the connections of this event loop and of the threads."""
         await self._transport.aclose()
 
-    def _ready(self) -> Transport:
-        """The transport; a key that was set after construction is found here."""
-        if self.endpoint.api_key is None:
+    def _ready(self, body: Mapping[str, Any]) -> Transport:
+        """The transport for ``body``, once that is fit to be sent and there is a key to send it with."""
+        for name, value in body.items():
+            refuse(value, name)
+        if self.endpoint.api_key is None:  # it may have been set after construction
             found = self._resolve()
             if found.api_key is not None:
                 self._transport = Transport(found)

@@ -134,8 +134,6 @@ class Transport:
             return failures.refused(
                 self.endpoint, error.status_code, error.response.headers, error.body or error.response.text
             )
-        if isinstance(error, UnicodeEncodeError):
-            return failures.unsendable(error)
         return failures.unreachable(self.endpoint, error)
 
 
@@ -223,7 +221,6 @@ class _Sdk:
             openai.OpenAIError,
             http.RequestError,
             http.StreamError,
-            UnicodeEncodeError,
             OSError,
             *((broken,) if broken else ()),
         )
