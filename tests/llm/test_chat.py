@@ -164,7 +164,7 @@ def test_the_sdk_missing_names_the_pip_line(
 ) -> None:
     from ai_infra._service import sdk
 
-    monkeypatch.setattr(sdk._Sdk, "_loaded", None)
+    monkeypatch.setattr(sdk._Sdk, "loaded", None)
     monkeypatch.setitem(sys.modules, "openai", None)
     llm = LLM(base_url=server.base_url, api_key=KEY)  # constructing needs no SDK
     with pytest.raises(MissingDependencyError, match=r'pip install "ai-infra-memory\[openai\]"'):

@@ -57,7 +57,8 @@ class Transport:
 
     async def asend(self, request: Post) -> Any | Failure:
         """:meth:`send` without blocking the loop."""
-        sdk = _Sdk.load()
+        # The SDK takes half a second to import: not on the loop's time.
+        sdk: _Sdk = _Sdk.loaded or await asyncio.to_thread(_Sdk.load)
         try:
             async with asyncio.timeout(request.limit):
                 client = await self._aclient(sdk)
@@ -196,7 +197,7 @@ class Source:
 class _Sdk:
     """The ``openai`` module and the exceptions that can come out of it and of its HTTP library."""
 
-    _loaded: _Sdk | None = None
+    loaded: _Sdk | None = None
 
     def __init__(self) -> None:
         try:
@@ -231,9 +232,9 @@ class _Sdk:
 
     @classmethod
     def load(cls) -> _Sdk:
-        if cls._loaded is None:
-            cls._loaded = cls()
-        return cls._loaded
+        if cls.loaded is None:
+            cls.loaded = cls()
+        return cls.loaded
 
 
 def _options(sdk: _Sdk, request: Post) -> dict[str, Any]:
