@@ -1,6 +1,7 @@
 """The native module: see the Rust sources under rust/."""
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, Literal, TypeAlias, final
 
 from typing_extensions import Buffer
@@ -97,12 +98,25 @@ class VectorIndex:
     normalised when stored; a zero vector scores 0 against everything.
     """
 
-    def __new__(cls, dimensions: int, *, precision: Literal["f16", "i8", "f32"] = "f16") -> VectorIndex:
+    def __new__(
+        cls,
+        dimensions: int,
+        *,
+        precision: Literal["f16", "i8", "f32"] = "f16",
+        graph_from: int | None = 50_000,
+        kernels: str | None = None,
+    ) -> VectorIndex:
         """An empty index for vectors of ``dimensions`` values.
 
         ``precision`` is how rows are stored: ``"f16"`` (2 bytes a value), ``"i8"`` (3 bytes: codes for the
-        scan, halves to score its best again) or ``"f32"`` (4 bytes).
+        scan, halves to score its best again) or ``"f32"`` (4 bytes). From ``graph_from`` rows an HNSW graph
+        is built in the background; searches scan until it is ready. ``None``: never. ``kernels`` is one of
+        ``available_kernels()`` instead of the fastest.
         """
+
+    @staticmethod
+    def available_kernels() -> list[str]:
+        """The sets of instructions that this processor has, the fastest first."""
 
     @property
     def dimensions(self) -> int:
@@ -137,12 +151,42 @@ class VectorIndex:
         """Remove a vector; False if there was none."""
 
     def search(
-        self, query: _Vectors, k: int = 10, *, ids: _Ids | None = None, min_score: float | None = None
+        self,
+        query: _Vectors,
+        k: int = 10,
+        *,
+        ids: _Ids | None = None,
+        min_score: float | None = None,
+        exact: bool = False,
     ) -> list[tuple[int, float]]:
         """The best ``k`` as ``(id, cosine similarity)``: higher first, of equal scores the lower id first.
 
-        ``ids`` limits the search to these ids (unknown and repeated ones do nothing).
+        ``ids`` limits the search to these ids (unknown and repeated ones do nothing); that never shortens
+        the result while enough of them are there. ``exact`` scans even where a graph would be faster.
 
         Raises:
             InvalidInputError: the query has the wrong size or a value that is not finite.
+        """
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether searches of the whole index use a graph now."""
+
+    def settle(self, timeout: float = 60.0) -> bool:
+        """Wait at most ``timeout`` seconds until the background has nothing to do; True if so."""
+
+    def save_cache(self, path: str | PathLike[str], generation: int) -> bool:
+        """Write the graph to ``path``, whole or not at all; False if there is none to save now.
+
+        ``generation`` is the caller's number for the rows as they are.
+
+        Raises:
+            StorageError: the file cannot be written; the one before is untouched.
+        """
+
+    def load_cache(self, path: str | PathLike[str], generation: int) -> bool:
+        """Take the graph from ``path``, to be called when the rows are in.
+
+        False if the file is not there, damaged, of another version or of other rows: then the graph is
+        built in the background.
         """
