@@ -58,7 +58,9 @@ class Transport:
     async def asend(self, request: Post) -> Any | Failure:
         """:meth:`send` without blocking the loop."""
         # The SDK takes half a second to import: not on the loop's time.
-        sdk: _Sdk = _Sdk.loaded or await asyncio.to_thread(_Sdk.load)
+        sdk = _Sdk.loaded
+        if sdk is None:
+            sdk = await asyncio.to_thread(_Sdk.load)
         try:
             async with asyncio.timeout(request.limit):
                 client = await self._aclient(sdk)
