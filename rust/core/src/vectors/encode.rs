@@ -159,7 +159,7 @@ pub fn decode(row: &[Line], precision: Precision, dimensions: usize, out: &mut V
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

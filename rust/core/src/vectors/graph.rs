@@ -23,7 +23,7 @@ const CONNECTIVITY: usize = 16;
 /// Candidates kept while a node is added.
 const EXPANSION_ADD: usize = 128;
 /// Candidates kept by a search, at least: recall@10 of 0.99 at 100,000 clustered rows needs it.
-const EXPANSION_SEARCH: usize = 128;
+const EXPANSION_SEARCH: usize = 96;
 
 /// A failure inside usearch (it could not allocate, in practice). The exact rows answer then.
 #[derive(Debug)]

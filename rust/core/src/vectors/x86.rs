@@ -3,7 +3,6 @@
 //! One row after the other, with four or more accumulators to hide the latency of the multiply-add:
 //! rows that lie in order are then one stream, which the memory delivers up to twice as fast as four
 //! rows side by side once they are beyond the caches. What comes next is asked for ahead.
-#![expect(clippy::indexing_slicing, reason = "fixed arrays, indexed by loops over their length")]
 
 use std::arch::x86_64::*;
 
