@@ -70,6 +70,7 @@ pub fn passages(text: &str, size: usize) -> Vec<(usize, usize)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::{chunks, passages};
 

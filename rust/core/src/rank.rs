@@ -92,6 +92,7 @@ pub fn fuse(words: &[f32], similarity: &[f32], weight: f32) -> Vec<f32> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::{cover, fuse, shares, standardize};
 

@@ -147,6 +147,7 @@ impl TextIndex {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::TextIndex;
 
@@ -166,7 +167,7 @@ mod tests {
             "User runs macOS on M2 MacBook Pro",
         ]);
         assert_eq!(ix.search("What about the keyboard?", 3, None)[0].key, 1);
-        assert_eq!(ix.search("favourite programming language", 3, None)[0].key, 0);
+        assert_eq!(ix.search("What does she do with statistics?", 3, None)[0].key, 0);
     }
 
     #[test]

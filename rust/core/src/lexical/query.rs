@@ -138,6 +138,7 @@ fn abbreviated(a: &str, b: &str) -> Option<f32> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::{Query, shared_beginning};
     use crate::lexical::vocab::Vocab;

@@ -8,6 +8,14 @@
 const SPECIAL: &[(&str, &str)] = &[
     ("skis", "ski"),
     ("skies", "sky"),
+    ("paste", "paste"),
+    ("pasted", "paste"),
+    ("pastes", "paste"),
+    ("pasting", "paste"),
+    ("vying", "vie"),
+    ("dying", "die"),
+    ("lying", "lie"),
+    ("tying", "tie"),
     ("idly", "idl"),
     ("gently", "gentl"),
     ("ugly", "ugli"),
@@ -89,7 +97,7 @@ pub fn stem(word: &str) -> String {
         return (*s).to_owned();
     }
     let mut w = word.as_bytes().to_vec();
-    let r1 = ["gener", "commun", "arsen"]
+    let r1 = ["gener", "commun", "arsen", "emerg", "inter", "later", "organ", "past", "univers"]
         .iter()
         .find(|p| word.starts_with(**p))
         .map_or_else(|| region(&w, 0), |p| p.len());
@@ -149,7 +157,10 @@ fn past_and_gerund(w: &mut Vec<u8>, r1: usize) {
         if ends(w, "at") || ends(w, "bl") || ends(w, "iz") {
             w.push(b'e');
         } else if ["bb", "dd", "ff", "gg", "mm", "nn", "pp", "rr", "tt"].iter().any(|d| ends(w, d)) {
-            cut(w, 1);
+            // "add", "egg" and "err" are whole words.
+            if !(w.len() == 3 && matches!(w.first(), Some(b'a' | b'e' | b'o'))) {
+                cut(w, 1);
+            }
         } else if r1 >= w.len() && short_syllable(w, w.len()) {
             w.push(b'e');
         }
@@ -172,6 +183,7 @@ fn derivation(w: &mut Vec<u8>, r1: usize) {
         ("ation", "ate"),
         ("alism", "al"),
         ("aliti", "al"),
+        ("ogist", "og"),
         ("ousli", "ous"),
         ("iviti", "ive"),
         ("fulli", "ful"),
@@ -263,6 +275,7 @@ fn final_letter(w: &mut Vec<u8>, r1: usize, r2: usize) {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::stem;
 

@@ -82,12 +82,12 @@ fn year(word: &str) -> Option<u16> {
 pub(crate) fn parse_date(words: &[String]) -> Option<Date> {
     let number = |w: &String| w.parse::<u8>().ok().filter(|_| w.len() <= 2);
     for (i, w) in words.iter().enumerate() {
-        if let (Some(y), Some(m)) = (year(w), words.get(i + 1).and_then(number)) {
-            if (1..=12).contains(&m) {
-                // "15t10" is what an ISO time leaves of the day.
-                let day = words.get(i + 2).and_then(|d| d.split('t').next()?.parse().ok());
-                return Some(Date { year: Some(y), month: Some(m), day: day.filter(|d| (1..=31).contains(d)) });
-            }
+        if let (Some(y), Some(m)) = (year(w), words.get(i + 1).and_then(number))
+            && (1..=12).contains(&m)
+        {
+            // "15t10" is what an ISO time leaves of the day.
+            let day = words.get(i + 2).and_then(|d| d.split('t').next()?.parse().ok());
+            return Some(Date { year: Some(y), month: Some(m), day: day.filter(|d| (1..=31).contains(d)) });
         }
     }
     let at = words.iter().position(|w| month_or_short(w).is_some())?;

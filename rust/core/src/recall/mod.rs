@@ -265,4 +265,5 @@ pub fn passages(texts: &[&str]) -> Vec<Span> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests;
