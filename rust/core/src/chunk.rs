@@ -18,7 +18,8 @@ pub fn chunks(joined: &[bool], size: usize, overlap: usize) -> Result<Vec<(u32, 
     }
     // Where a cut is allowed: before a message that is not joined to the one before it, and at the end.
     let n = joined.len();
-    let mut cuts: Vec<usize> = (0..n).filter(|i| *i == 0 || !joined.get(*i).copied().unwrap_or(false)).collect();
+    let mut cuts: Vec<usize> =
+        (0..n).filter(|i| *i == 0 || !joined.get(*i).copied().unwrap_or(false)).collect();
     cuts.push(n);
     let end_of = |start: usize| {
         let first_after = cuts.partition_point(|c| *c <= start);
@@ -31,7 +32,11 @@ pub fn chunks(joined: &[bool], size: usize, overlap: usize) -> Result<Vec<(u32, 
         out.push((u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX)));
         // The next chunk begins `overlap` messages before this end, or as soon after as lets it reach beyond it.
         let wanted = end.saturating_sub(overlap).max(start + 1);
-        let next = cuts.iter().skip(cuts.partition_point(|c| *c < wanted)).copied().find(|c| *c >= n || end_of(*c) > end);
+        let next = cuts
+            .iter()
+            .skip(cuts.partition_point(|c| *c < wanted))
+            .copied()
+            .find(|c| *c >= n || end_of(*c) > end);
         start = if end >= n { n } else { next.unwrap_or(n) };
         end = end_of(start);
     }
@@ -114,7 +119,9 @@ mod tests {
 
     #[test]
     fn passages_cover_the_text() {
-        for text in ["", "a", &"word ".repeat(900), &"é".repeat(2000), &"文。".repeat(700), &"x\n\n".repeat(800)] {
+        for text in
+            ["", "a", &"word ".repeat(900), &"é".repeat(2000), &"文。".repeat(700), &"x\n\n".repeat(800)]
+        {
             let got = passages(text, 900);
             let joined: String = got.iter().map(|(a, z)| &text[*a..*z]).collect();
             assert_eq!(joined, *text);

@@ -35,7 +35,13 @@ impl TextIndex {
     }
 
     #[pyo3(signature = (question, *, limit=10, allowed=None))]
-    fn search(&self, py: Python<'_>, question: &str, limit: usize, allowed: Option<Vec<u64>>) -> Vec<(u64, f32, f32)> {
+    fn search(
+        &self,
+        py: Python<'_>,
+        question: &str,
+        limit: usize,
+        allowed: Option<Vec<u64>>,
+    ) -> Vec<(u64, f32, f32)> {
         py.detach(|| {
             let mut allowed = allowed;
             if let Some(a) = &mut allowed {

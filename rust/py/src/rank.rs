@@ -11,7 +11,8 @@ use crate::error::to_py;
 #[pyo3(signature = (words, similarity, weight=0.5))]
 pub fn fuse_scores(py: Python<'_>, words: Vec<f32>, similarity: Vec<f32>, weight: f32) -> PyResult<Vec<f32>> {
     if words.len() != similarity.len() {
-        let message = format!("{} word scores and {} similarities: one of each an item", words.len(), similarity.len());
+        let message =
+            format!("{} word scores and {} similarities: one of each an item", words.len(), similarity.len());
         return Err(to_py(py, Error::InvalidInput(message)));
     }
     Ok(py.detach(|| rank::fuse(&words, &similarity, weight)))

@@ -95,7 +95,13 @@ impl RecallHit {
 impl ConversationIndex {
     #[new]
     #[pyo3(signature = (chunk_size=10, chunk_overlap=2, *, embedding="local", dimensions=0))]
-    fn new(py: Python<'_>, chunk_size: usize, chunk_overlap: usize, embedding: &str, dimensions: usize) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        chunk_size: usize,
+        chunk_overlap: usize,
+        embedding: &str,
+        dimensions: usize,
+    ) -> PyResult<Self> {
         let embedding = match embedding {
             "none" => Embedding::None,
             "local" => Embedding::Local,
@@ -105,7 +111,8 @@ impl ConversationIndex {
                 return Err(to_py(py, ai_infra_core::error::Error::InvalidInput(message)));
             }
         };
-        let inner = recall::ConversationIndex::new(chunk_size, chunk_overlap, embedding).map_err(|e| to_py(py, e))?;
+        let inner =
+            recall::ConversationIndex::new(chunk_size, chunk_overlap, embedding).map_err(|e| to_py(py, e))?;
         Ok(Self { inner: RwLock::new(inner) })
     }
 
@@ -122,9 +129,11 @@ impl ConversationIndex {
         date: Option<&str>,
         vectors: Option<&Bound<'_, PyBytes>>,
     ) -> PyResult<Vec<(u32, u32)>> {
-        let lengths = [roles.as_ref().map(Vec::len), speakers.as_ref().map(Vec::len), joined.as_ref().map(Vec::len)];
+        let lengths =
+            [roles.as_ref().map(Vec::len), speakers.as_ref().map(Vec::len), joined.as_ref().map(Vec::len)];
         if lengths.iter().flatten().any(|n| *n != texts.len()) {
-            let message = format!("roles, speakers and joined need one entry for each of {} texts", texts.len());
+            let message =
+                format!("roles, speakers and joined need one entry for each of {} texts", texts.len());
             return Err(to_py(py, ai_infra_core::error::Error::InvalidInput(message)));
         }
         let vectors = vectors.map(|v| floats(py, v.as_bytes())).transpose()?;
@@ -134,7 +143,9 @@ impl ConversationIndex {
                 .enumerate()
                 .map(|(i, text)| Message {
                     text,
-                    user: roles.as_ref().is_none_or(|r| r.get(i).is_some_and(|r| r == "user" || r == "human")),
+                    user: roles
+                        .as_ref()
+                        .is_none_or(|r| r.get(i).is_some_and(|r| r == "user" || r == "human")),
                     speaker: speakers.as_ref().and_then(|s| s.get(i)).and_then(Option::as_deref),
                     joined: joined.as_ref().and_then(|j| j.get(i)).copied().unwrap_or(false),
                 })
@@ -163,7 +174,8 @@ impl ConversationIndex {
         let vector = vector.map(|v| floats(py, v.as_bytes())).transpose()?;
         let only: Option<Vec<&str>> = sessions.as_ref().map(|s| s.iter().map(String::as_str).collect());
         let hits = py.detach(|| {
-            let request = Request { question, vector: vector.as_deref(), sessions: only.as_deref(), limit, context };
+            let request =
+                Request { question, vector: vector.as_deref(), sessions: only.as_deref(), limit, context };
             self.read().search(&request)
         });
         Ok(hits.into_iter().map(|hit| RecallHit { hit }).collect())

@@ -107,9 +107,13 @@ mod tests {
 
     #[test]
     fn meaning_beats_spelling() {
-        assert!(cosine("User prefers Python for data science", "What programming languages does the user like?") > 0.3);
         assert!(
-            cosine("She plays the violin", "musical instrument") > cosine("She pays the rent", "musical instrument") + 0.2
+            cosine("User prefers Python for data science", "What programming languages does the user like?")
+                > 0.3
+        );
+        assert!(
+            cosine("She plays the violin", "musical instrument")
+                > cosine("She pays the rent", "musical instrument") + 0.2
         );
     }
 

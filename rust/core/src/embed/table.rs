@@ -30,7 +30,8 @@ fn word_at(bytes: &[u8], i: usize) -> Option<u32> {
 }
 
 impl Table {
-    const EMPTY: Self = Self { rows: 0, dim: 0, offsets: &[], inverse: &[], weights: &[], keys: &[], vectors: &[] };
+    const EMPTY: Self =
+        Self { rows: 0, dim: 0, offsets: &[], inverse: &[], weights: &[], keys: &[], vectors: &[] };
 
     fn parse(bytes: &'static [u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(b"AIWT\x01\0\0\0")?;

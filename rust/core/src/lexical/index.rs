@@ -127,7 +127,11 @@ impl TextIndex {
         }
         let mut hits: Vec<TextHit> = found
             .into_iter()
-            .map(|(key, (score, covered))| TextHit { key, score, coverage: (covered / whole.max(f32::MIN_POSITIVE)).min(1.0) })
+            .map(|(key, (score, covered))| TextHit {
+                key,
+                score,
+                coverage: (covered / whole.max(f32::MIN_POSITIVE)).min(1.0),
+            })
             .collect();
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.key.cmp(&b.key)));
         hits.truncate(limit);
@@ -142,7 +146,10 @@ impl TextIndex {
             .collect();
         let exact = lists.iter().find(|(_, w, _)| *w >= 1.0).map(|x| x.2);
         let worth = exact.unwrap_or_else(|| lists.iter().map(|x| x.2).fold(0.0, f32::max));
-        lists.into_iter().map(|(l, w, i)| (l, w * (i / worth.max(f32::MIN_POSITIVE)).min(1.0), worth)).collect()
+        lists
+            .into_iter()
+            .map(|(l, w, i)| (l, w * (i / worth.max(f32::MIN_POSITIVE)).min(1.0), worth))
+            .collect()
     }
 }
 

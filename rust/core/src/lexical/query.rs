@@ -92,7 +92,10 @@ fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
                     if !entry.dull {
                         let cosine = table().cosine(*a, b);
                         if cosine > NEAR {
-                            near.push((RELATED * (FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR)), id));
+                            near.push((
+                                RELATED * (FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR)),
+                                id,
+                            ));
                         }
                     }
                 }
@@ -126,7 +129,8 @@ fn shared_beginning(a: &str, b: &str) -> Option<f32> {
     }
     let longer = la.max(lb);
     // Endings of up to three letters; at least four letters and 70% in common.
-    (shared >= 4 && longer - shared <= 3 && shared * 10 >= longer * 7).then_some(shared as f32 / longer as f32)
+    (shared >= 4 && longer - shared <= 3 && shared * 10 >= longer * 7)
+        .then_some(shared as f32 / longer as f32)
 }
 
 /// One word is the beginning of the other, as `auth` and `config` are of longer words. Asked only where one of the two is
@@ -154,7 +158,10 @@ mod tests {
 
     #[test]
     fn a_word_meets_its_relatives() {
-        assert_eq!(matches("Which instruments does she play?", &["violin", "deadlin", "instrument"])[..2], ["instrument", "violin"]);
+        assert_eq!(
+            matches("Which instruments does she play?", &["violin", "deadlin", "instrument"])[..2],
+            ["instrument", "violin"]
+        );
     }
 
     #[test]

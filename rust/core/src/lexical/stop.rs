@@ -62,9 +62,11 @@ const OTHERS: &[&str] = &[
     "ko 언제 어디 누구 무엇 뭐 어떻 떻게 왜 나는 내가 너는 그는 우리 입니 니다 습니 했습 나요 까요",
 ];
 
-static ENGLISH_STEMS: LazyLock<HashSet<String>> = LazyLock::new(|| ENGLISH.split_whitespace().map(stem).collect());
-static QUESTION_STEMS: LazyLock<HashSet<String>> =
-    LazyLock::new(|| ENGLISH.split_whitespace().chain(ENGLISH_QUESTION.split_whitespace()).map(stem).collect());
+static ENGLISH_STEMS: LazyLock<HashSet<String>> =
+    LazyLock::new(|| ENGLISH.split_whitespace().map(stem).collect());
+static QUESTION_STEMS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    ENGLISH.split_whitespace().chain(ENGLISH_QUESTION.split_whitespace()).map(stem).collect()
+});
 static OTHER_SETS: LazyLock<Vec<HashSet<&str>>> =
     LazyLock::new(|| OTHERS.iter().map(|l| l.split_whitespace().skip(1).collect()).collect());
 
@@ -131,7 +133,10 @@ mod tests {
 
     #[test]
     fn questions_are_reduced_to_their_subject() {
-        assert_eq!(kept("When did Caroline go to the support group?"), ["caroline", "go", "support", "group"]);
+        assert_eq!(
+            kept("When did Caroline go to the support group?"),
+            ["caroline", "go", "support", "group"]
+        );
         assert_eq!(kept("What did you do?"), ["what", "did", "you", "do"]);
     }
 

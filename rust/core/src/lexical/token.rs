@@ -53,7 +53,11 @@ pub(crate) fn words(text: &str, mut emit: impl FnMut(&str)) {
 fn flush_word(word: &mut String, after: &mut String, pending: &mut bool, emit: &mut impl FnMut(&str)) {
     if !word.is_empty() {
         // `after` holds what came behind the last apostrophe, or the whole word when there was none.
-        let stemmed = if after == "s" && word.len() > 1 { word.strip_suffix('s').unwrap_or(word.as_str()) } else { word.as_str() };
+        let stemmed = if after == "s" && word.len() > 1 {
+            word.strip_suffix('s').unwrap_or(word.as_str())
+        } else {
+            word.as_str()
+        };
         emit(stemmed);
         word.clear();
     }

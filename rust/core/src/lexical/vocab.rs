@@ -33,7 +33,8 @@ impl Vocab {
             }
             return id;
         }
-        let entry = Entry { text: text.into(), row: table().row(text), dull: is_question_word(text), uses: 1 };
+        let entry =
+            Entry { text: text.into(), row: table().row(text), dull: is_question_word(text), uses: 1 };
         let id = match self.free.pop() {
             Some(id) => {
                 if let Some(e) = self.entries.get_mut(id as usize) {

@@ -7,7 +7,7 @@
     reason = "Flat message numbers come from the layout that sized the arrays; session positions likewise."
 )]
 
-use super::search::Layout;
+use super::layout::Layout;
 use super::{PASSAGE, Span};
 
 /// Messages up to this many characters are shown whole; of longer ones, their best passage.
@@ -46,7 +46,8 @@ pub(super) fn choose(
         let chars = layout.sessions[s].1.messages[i - layout.message[s]].chars;
         if chars > WHOLE { PASSAGE as u32 } else { chars }
     };
-    let density: Vec<f32> = (0..score.len()).map(|i| score[i] - BREVITY * (length(i).max(40) as f32).ln()).collect();
+    let density: Vec<f32> =
+        (0..score.len()).map(|i| score[i] - BREVITY * (length(i).max(40) as f32).ln()).collect();
     let mut order: Vec<usize> = (0..score.len()).collect();
     order.sort_by(|a, b| density[*b].total_cmp(&density[*a]).then(a.cmp(b)));
     let mut strong = vec![false; score.len()];

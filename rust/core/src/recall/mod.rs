@@ -6,8 +6,12 @@
 
 mod context;
 mod cues;
+mod dates;
+mod layout;
 mod search;
 mod session;
+mod similar;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -66,7 +70,17 @@ pub struct WordMatch {
 
 /// Names of the parts of [`Hit::parts`], in order.
 pub const PARTS: [&str; 12] = [
-    "words", "around", "session", "neighbours", "similarity", "chunk similarity", "speaker", "time", "amount", "user", "date",
+    "words",
+    "around",
+    "session",
+    "neighbours",
+    "similarity",
+    "chunk similarity",
+    "speaker",
+    "time",
+    "amount",
+    "user",
+    "date",
     "phrase",
 ];
 
@@ -168,7 +182,13 @@ impl ConversationIndex {
     ///
     /// # Errors
     /// `vectors` has another size than passages × dimensions, or a component that is not finite. Nothing is changed then.
-    pub fn put(&mut self, key: &str, date: Option<&str>, messages: &[Message<'_>], vectors: Option<&[f32]>) -> Result<()> {
+    pub fn put(
+        &mut self,
+        key: &str,
+        date: Option<&str>,
+        messages: &[Message<'_>],
+        vectors: Option<&[f32]>,
+    ) -> Result<()> {
         if let Some(v) = vectors {
             self.check_vectors(messages, v)?;
         }
@@ -200,7 +220,9 @@ impl ConversationIndex {
 
     fn check_vectors(&self, messages: &[Message<'_>], vectors: &[f32]) -> Result<()> {
         let Embedding::External(dim) = self.embedding else {
-            return Err(Error::InvalidInput("vectors were given, but this index makes its own or has none".into()));
+            return Err(Error::InvalidInput(
+                "vectors were given, but this index makes its own or has none".into(),
+            ));
         };
         let rows: usize = messages.iter().map(|m| crate::chunk::passages(m.text, PASSAGE).len()).sum();
         if vectors.len() != rows * dim {

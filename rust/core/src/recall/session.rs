@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::cues::{Date, is_number, is_time, parse_date};
+use super::cues::{is_number, is_time};
+use super::dates::{Date, parse_date};
 use super::{Embedding, Message, PASSAGE};
 use crate::chunk::{chunks, passages};
 use crate::embed;
@@ -58,14 +59,17 @@ pub(super) struct Session {
 
 /// The name before a leading colon: `Anna: hello`. Returns (name, bytes up to the text).
 fn prefix(text: &str) -> Option<(&str, usize)> {
-    let head: usize = text.char_indices().take(32).find(|(_, c)| matches!(c, ':' | '：' | '\n')).map(|(i, _)| i)?;
+    let head: usize =
+        text.char_indices().take(32).find(|(_, c)| matches!(c, ':' | '：' | '\n')).map(|(i, _)| i)?;
     let (name, rest) = text.split_at_checked(head)?;
     let colon = rest.chars().next().filter(|c| *c != '\n')?;
     let after = rest.get(colon.len_utf8()..)?;
     let name = name.trim();
     let fine = name.chars().next().is_some_and(char::is_alphabetic)
         && name.split_whitespace().count() <= 3
-        && name.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || matches!(c, '.' | '-' | '\'' | '’'))
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || c.is_whitespace() || matches!(c, '.' | '-' | '\'' | '’'))
         && (colon == '：' || after.starts_with(char::is_whitespace));
     fine.then_some((name, head + colon.len_utf8()))
 }
@@ -115,7 +119,8 @@ impl Session {
         let mut ids: HashMap<String, u32> = HashMap::new();
         for (message, written) in messages.iter().zip(written_names(messages)) {
             let name = message.speaker.or(written.map(|w| w.0)).map(folded);
-            let name = name.filter(|n| !n.is_empty() && !matches!(n.as_slice(), [one] if ROLES.contains(&one.as_str())));
+            let name = name
+                .filter(|n| !n.is_empty() && !matches!(n.as_slice(), [one] if ROLES.contains(&one.as_str())));
             let skip = if message.speaker.is_none() { written.map_or(0, |w| w.1) } else { 0 };
             out.add(message, name, skip, vocab, &mut ids, &mut counts);
         }

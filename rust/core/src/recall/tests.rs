@@ -13,7 +13,12 @@ fn ask<'a>(question: &'a str) -> Request<'a> {
 }
 
 const TALKS: &[&[&str]] = &[
-    &["I keep getting an auth error", "Let us check your JWT token", "It was expired!", "You can refresh it with the endpoint"],
+    &[
+        "I keep getting an auth error",
+        "Let us check your JWT token",
+        "It was expired!",
+        "You can refresh it with the endpoint",
+    ],
     &["My violin lesson went well", "Great, how long have you played?", "Three years now"],
     &["Мы ездили в музей вчера", "Что вы видели?", "Старые картины и книги"],
     &["", "\u{0}\u{feff}", "🤯🤯🤯", "a"],
@@ -92,7 +97,17 @@ fn any_history_gives_the_ranking_of_a_fresh_index() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (seed >> 33) as usize % n
     };
-    let pool = ["violin lesson", "auth token expired", "museum trip", "книги и картины", "猫が好き", "seven cats", "", "Anna: hi", "ok"];
+    let pool = [
+        "violin lesson",
+        "auth token expired",
+        "museum trip",
+        "книги и картины",
+        "猫が好き",
+        "seven cats",
+        "",
+        "Anna: hi",
+        "ok",
+    ];
     for _ in 0..60 {
         let mut ix = index(Embedding::Local);
         let mut now: std::collections::BTreeMap<String, Vec<&str>> = std::collections::BTreeMap::new();
