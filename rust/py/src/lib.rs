@@ -1,7 +1,12 @@
 //! `ai_infra._core`: the native module. One file here for each module of the core.
 
+mod chunk;
+mod embed;
 mod error;
 mod fit;
+mod lexical;
+mod rank;
+mod recall;
 mod store;
 mod tokens;
 mod validate;
@@ -10,7 +15,17 @@ mod vectors;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use crate::chunk::message_chunks;
+    #[pymodule_export]
+    use crate::embed::{local_dimensions, local_embed, local_model};
+    #[pymodule_export]
     use crate::fit::FitPlanner;
+    #[pymodule_export]
+    use crate::lexical::{TextIndex, search_terms, word_stems};
+    #[pymodule_export]
+    use crate::rank::fuse_scores;
+    #[pymodule_export]
+    use crate::recall::{ConversationIndex, RecallHit, message_passages};
     #[pymodule_export]
     use crate::store::{LocalStore, after_fork, before_fork};
     #[pymodule_export]
