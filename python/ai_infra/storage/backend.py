@@ -1,16 +1,12 @@
 """What a backend of :class:`~ai_infra.llm.memory.MemoryStore` has to do.
 
 Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside, so
-that
-one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the
-reading
-of the store's clock, and a backend with a clock of its own (PostgreSQL) may use that one instead.
+that one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the
+reading of the store's clock, and a backend with a clock of its own (PostgreSQL) may use that one instead.
 
-A backend takes what the user passed, and refuses bad input with the validator of the core
-(``canonical_json``,
-``canonical_filter``, ``check_key``, ``check_namespace``) before it writes anything, so every backend gives
-the same
-verdicts. :mod:`ai_infra.testing.contract` holds it to all of this.
+A backend takes what the user passed, and refuses bad input with the validator of the core before it writes
+anything (``canonical_json``, ``canonical_filter``, ``check_key``, ``check_namespace``), so every backend gives
+the same verdicts. :mod:`ai_infra.testing.contract` holds it to all of this.
 """
 
 from __future__ import annotations

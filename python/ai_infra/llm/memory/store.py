@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ai_infra._flow import arun, run
+from ai_infra.errors import ConfigurationError
 from ai_infra.llm.memory.store_io import StoreFiles
 from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
 from ai_infra.llm.memory.store_scoped import ScopedMemory
@@ -75,6 +76,8 @@ class MemoryStore(ScopedMemory, StoreFiles):
                 untouched.
             StorageError: the file is read-only or cannot be opened.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
         backend = LocalBackend(path, timeout=timeout, max_value_bytes=max_value_bytes)
         return cls(clock=clock, backend=backend)
 
