@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ai_infra.errors import StorageFullError
@@ -220,12 +221,16 @@ def test_a_cancelled_put_is_whole_or_not_there(tmp_path: Path) -> None:
         dice = random.Random(3)
         async with MemoryStore.sqlite(tmp_path / "store.db") as store:
             for number in range(200):
-                batch = [("a", f"{number}-{part}", {}) for part in range(5)]
+                batch: list[tuple[str, str, dict[str, Any]]] = [
+                    ("a", f"{number}-{part}", {}) for part in range(5)
+                ]
                 task = asyncio.create_task(store.aput_many(batch))
                 await asyncio.sleep(dice.random() * 0.002)
                 task.cancel()
                 done = (await asyncio.gather(task, return_exceptions=True))[0]
-                found = [item is not None for item in await store.aget_many([row[:2] for row in batch])]
+                found = [
+                    item is not None for item in await store.aget_many([(row[0], row[1]) for row in batch])
+                ]
                 assert len(set(found)) == 1
                 assert isinstance(done, asyncio.CancelledError) or all(found)
 

@@ -1,7 +1,7 @@
 """What a backend of :class:`~ai_infra.llm.memory.MemoryStore` has to do.
 
-Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside, so
-that one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the
+Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside,
+so that one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the
 reading of the store's clock, and a backend with a clock of its own (PostgreSQL) may use that one instead.
 
 A backend takes what the user passed, and refuses bad input with the validator of the core before it writes

@@ -44,17 +44,11 @@ fn write(value: &Bound<'_, PyAny>, out: &mut Writer) -> Result<()> {
         for (index, (key, value)) in dict.iter().enumerate() {
             let Ok(key) = key.cast::<PyString>() else {
                 let kind = type_name(&key);
-<<<<<<< HEAD
-                return Err(
-                    out.refuse(&format!("a key is {kind}, and keys of JSON are strings; turn it into one"))
-                );
-=======
                 return Err(out.refuse_key(&format!(
                     "a key is {kind}, and keys of JSON are strings; turn it into one"
                 )));
->>>>>>> 22576fb (Ship the contract of a storage backend, with a stateful test against a plain model)
             };
-            let key = text(key, || format!("a key of {}", out.place()))?;
+            let key = text(key, || format!("a key of {}", out.parent()))?;
             out.key(index, key);
             write(&value, out)?;
         }

@@ -102,7 +102,9 @@ class StoreMachine(RuleBasedStateMachine):
     def put_many(self, other: bool, rows: list[Any], ttl: Any) -> None:
         """Write a batch."""
         items = self.do(other, "put_many", rows, ttl=ttl)
-        assert [self.model.read(item) for item in items] == [self.model.put(*row, ttl) for row in rows]
+        assert [self.model.read(item) for item in items] == [
+            self.model.put(space, key, value, ttl) for space, key, value in rows
+        ]
 
     @rule(other=st.booleans(), places=st.lists(st.tuples(spaces, keys), max_size=6))
     def get_many(self, other: bool, places: list[Any]) -> None:
