@@ -1,5 +1,7 @@
 """The native module: see the Rust sources under rust/."""
 
+import builtins
+import os
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Literal, TypeAlias, final
@@ -190,3 +192,66 @@ class VectorIndex:
         False if the file is not there, damaged, of another version or of other rows: then the graph is
         built in the background.
         """
+
+# store, validate
+
+_StoreRow: TypeAlias = tuple[tuple[str, ...], str, str, int, int, int | None, int]
+_StorePlace: TypeAlias = tuple[Any, Any]
+
+@final
+class LocalStore:
+    """A store in one SQLite file, or in memory. Times are microseconds since 1970 UTC; a row is
+    ``(namespace, key, value JSON, created_at, updated_at, expires_at, version)``."""
+
+    def __new__(cls, path: str | os.PathLike[str] | None, timeout: float, max_bytes: int) -> LocalStore:
+        """Opens the file at ``path``, or memory when there is none."""
+
+    def put(self, rows: Sequence[tuple[Any, ...]], now: int) -> list[_StoreRow]:
+        """Writes all rows or none; returns each as it now is."""
+
+    def get(self, keys: Sequence[_StorePlace], now: int) -> list[_StoreRow | None]:
+        """Reads items; None where there is none."""
+
+    def delete(self, keys: Sequence[_StorePlace], now: int) -> list[bool]:
+        """Deletes; says of each key whether there was an item."""
+
+    def list(
+        self, namespace: Any, recursive: bool, filter: Any, window: tuple[int | None, int], now: int
+    ) -> builtins.list[_StoreRow]:
+        """The items of a namespace in order; ``window`` is ``(limit or None, offset)``."""
+
+    def count(self, namespace: Any, recursive: bool, filter: Any, now: int) -> int:
+        """How many items a listing would return."""
+
+    def namespaces(self, root: Any, now: int) -> builtins.list[tuple[str, ...]]:
+        """The namespaces that hold an item, at and below ``root``."""
+
+    def clear(self, namespace: Any, recursive: bool, now: int) -> int:
+        """Deletes everything in a namespace; returns how many items there were."""
+
+    def sweep(self, until: int, limit: int) -> int:
+        """Deletes up to ``limit`` items that expired by ``until``; returns how many."""
+
+    def purge(self, now: int) -> int:
+        """Removes what expired, and every trace of what was deleted; returns how many expired items went."""
+
+    def close(self) -> None:
+        """Closes the store once the running operations are done."""
+
+def canonical_json(value: Any, max_bytes: int) -> str:
+    """The canonical JSON of an item's value (a dict), at most ``max_bytes`` long."""
+
+def canonical_filter(value: Any) -> str | None:
+    """The canonical JSON of a filter that was checked."""
+
+def check_key(value: Any) -> None:
+    """Refuses what is no key."""
+
+def check_namespace(value: Any) -> tuple[str, ...]:
+    """The parts of a namespace, checked."""
+
+def before_fork() -> None:
+    """Waits for running operations and closes every connection to a file; ``os.fork`` calls it."""
+
+def after_fork() -> None:
+    """Lets operations run again after a fork, in parent and child."""

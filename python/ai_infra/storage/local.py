@@ -1,6 +1,7 @@
 """The local backend: the core's SQLite engine, in a file or in memory.
 
-One call into the core is one whole operation, with the GIL released; the async face runs that call on a thread.
+One call into the core is one whole operation, with the GIL released; the async face runs that call on a
+thread.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 
 from ai_infra._core import LocalStore
 from ai_infra._flow import Call, Flow
-from ai_infra.errors import ConfigurationError
 from ai_infra.storage.backend import Place, Row, Write
 
 T = TypeVar("T")
@@ -41,8 +41,6 @@ class LocalBackend:
         timeout: float = 30.0,
         max_value_bytes: int = MAX_VALUE_BYTES,
     ) -> None:
-        if path is not None and not isinstance(path, str | os.PathLike):
-            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
         memory = path is None or path == ":memory:"
         self._core = LocalStore(None if memory else path, timeout, max_value_bytes)
 
