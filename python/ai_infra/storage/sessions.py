@@ -48,6 +48,14 @@ class Tail(NamedTuple):
     messages: list[str]
 
 
+class Turn(NamedTuple):
+    """Where a turn lies in the log: positions ``start`` to ``end``, not included."""
+
+    turn_id: str
+    start: int
+    end: int
+
+
 Expected = tuple[int, int]
 """``(ref, version)`` as a :class:`Head` had them; ``(0, 0)``: there is no such session."""
 
@@ -82,12 +90,15 @@ class SessionBackend(Protocol):
             ConflictError: the session is not as expected (somebody appended, deleted or made it).
         """
 
-    def turn(self, session: str, turn_id: str) -> Flow[tuple[int, int, int] | None]:
-        """``(ref, start, end)`` of the turn with this id; None where there is none."""
+    def turn(self, ref: int, turn_id: str) -> Flow[Turn | None]:
+        """The turn with this id; None where there is none."""
 
-    def fork(self, source: str, target: str, turns: int | None, now: int) -> Flow[Head | None]:
-        """Make ``target`` with the first ``turns`` turns of ``source`` (all for None) and their ids, and the state
-        of ``source``. None when there is no ``source``.
+    def turns(self, ref: int) -> Flow[list[Turn]]:
+        """All turns of an incarnation, oldest first; none when it is gone."""
+
+    def fork(self, ref: int, target: str, end: int, state: str | None, now: int) -> Flow[Head | None]:
+        """Make ``target`` with the messages before position ``end`` (where a turn ends), their turns with their
+        ids, and ``state``. None when the incarnation ``ref`` is gone.
 
         Raises:
             ConflictError: ``target`` exists.
