@@ -33,7 +33,9 @@ class LocalSessionBackend:
             raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
         memory = path is None or path == ":memory:"
         self._core = LocalSessions(None if memory else path, timeout)
-        self._elsewhere: Callable[[Callable[[], Any]], Awaitable[Any]] = _here if memory else asyncio.to_thread
+        self._elsewhere: Callable[[Callable[[], Any]], Awaitable[Any]] = (
+            _here if memory else asyncio.to_thread
+        )
 
     def _flow(self, call: Callable[[], T]) -> Flow[T]:
         answer: T = yield Call(call, lambda: self._elsewhere(call))
@@ -54,7 +56,13 @@ class LocalSessionBackend:
         return self._flow(lambda: self._core.read(ref, start, end))
 
     def append(
-        self, session: str, expected: Expected, turn_id: str, messages: Sequence[str], state: str | None, now: int
+        self,
+        session: str,
+        expected: Expected,
+        turn_id: str,
+        messages: Sequence[str],
+        state: str | None,
+        now: int,
     ) -> Flow[Head]:
         """Append a turn and set the state."""
         check_key(session)

@@ -77,7 +77,13 @@ class SessionBackend(Protocol):
         none when this incarnation is gone."""
 
     def append(
-        self, session: str, expected: Expected, turn_id: str, messages: Sequence[str], state: str | None, now: int
+        self,
+        session: str,
+        expected: Expected,
+        turn_id: str,
+        messages: Sequence[str],
+        state: str | None,
+        now: int,
     ) -> Flow[Head]:
         """Append a turn and set the state, both or nothing; durable when it returns. Makes the session when
         ``expected`` is ``(0, 0)``.

@@ -55,7 +55,9 @@ class SummarizationMiddleware:
         model: str | None = None,
     ) -> None:
         if trigger_tokens is None and trigger_messages is None:
-            raise ConfigurationError("SummarizationMiddleware needs trigger_tokens, trigger_messages, or both.")
+            raise ConfigurationError(
+                "SummarizationMiddleware needs trigger_tokens, trigger_messages, or both."
+            )
         for name, value in (("trigger_tokens", trigger_tokens), ("trigger_messages", trigger_messages)):
             if value is not None:
                 require_count(value, name)
@@ -123,7 +125,11 @@ class SummarizationMiddleware:
         if self.trigger_tokens is None:
             return False
         counter = counter_for(self._model)
-        left = self.trigger_tokens - counter.priming - (counter.text(SUMMARY_PREFIX + summary) + 4 if summary else 0)
+        left = (
+            self.trigger_tokens
+            - counter.priming
+            - (counter.text(SUMMARY_PREFIX + summary) + 4 if summary else 0)
+        )
         end = len(messages)
         while end > 0 and left >= 0:
             start = max(0, end - 64)

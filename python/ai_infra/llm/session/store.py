@@ -108,7 +108,14 @@ class SessionStore:
             raise ConfigurationError(f"trim_to ({trim_to}) is the low mark below max_tokens ({max_tokens}).")
         policy = Policy(max_tokens, trim_to, summarize, keep, llm, max_summary_tokens)
         self._backend = backend
-        self._turns = Turns(backend, policy, wait=wait, clock=clock)
+        self.turns = Turns(backend, policy, wait=wait, clock=clock)
+
+    def messages_until(self, session_id: str, ref: int, length: int) -> list[Any]:
+        """The first ``length`` messages of the incarnation ``ref``, for a result that was made of them."""
+        rows = run(self._backend.read(ref, 0, length))
+        if len(rows) < length:
+            raise SessionNotFoundError(f"the session {session_id!r} has been deleted.")
+        return parsed(rows)
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -138,7 +145,9 @@ class SessionStore:
         """
         return run(self._list(prefix, limit, offset))
 
-    async def alist(self, *, prefix: str = "", limit: int | None = None, offset: int = 0) -> list[SessionInfo]:
+    async def alist(
+        self, *, prefix: str = "", limit: int | None = None, offset: int = 0
+    ) -> list[SessionInfo]:
         """:meth:`list` for asyncio."""
         return await arun(self._list(prefix, limit, offset))
 
@@ -163,7 +172,9 @@ class SessionStore:
 
     # Writing ------------------------------------------------------------------------------------------------
 
-    def append(self, session_id: str, messages: Iterable[AnyMessage], *, turn_id: str | None = None) -> SessionInfo:
+    def append(
+        self, session_id: str, messages: Iterable[AnyMessage], *, turn_id: str | None = None
+    ) -> SessionInfo:
         """Append messages as one turn, for whoever keeps a session without an agent.
 
         Args:
@@ -199,7 +210,9 @@ class SessionStore:
         """
         return run(self._fork(session_id, new_id, turns))
 
-    async def afork(self, session_id: str, new_id: str | None = None, *, turns: int | None = None) -> SessionInfo:
+    async def afork(
+        self, session_id: str, new_id: str | None = None, *, turns: int | None = None
+    ) -> SessionInfo:
         """:meth:`fork` for asyncio."""
         return await arun(self._fork(session_id, new_id, turns))
 
@@ -277,11 +290,13 @@ class SessionStore:
         }
         return "".join(f"{line}\n" for line in [json.dumps(about, ensure_ascii=False), *tail.messages])
 
-    def _append(self, session_id: str, messages: Iterable[AnyMessage], turn_id: str | None) -> Flow[SessionInfo]:
+    def _append(
+        self, session_id: str, messages: Iterable[AnyMessage], turn_id: str | None
+    ) -> Flow[SessionInfo]:
         rows = [row_of(message) for message in as_list(messages)]
         if not rows:
             raise InvalidInputError("there are no messages to append.")
-        turns, name = self._turns, turn_id or new_id()
+        turns, name = self.turns, turn_id or new_id()
         turn = yield from turns.begin(session_id, name)
         try:
             while True:
@@ -311,9 +326,11 @@ class SessionStore:
                 raise InvalidInputError(f"turns={turns}, but the session {session_id!r} has {len(there)}.")
             end = there[turns - 1].end if turns else 0
         # A summary that stands for more than was taken would tell the fork its future.
-        kept = State(summary=state.summary, summarized=state.summarized) if state.summarized <= end else State()
+        kept = (
+            State(summary=state.summary, summarized=state.summarized) if state.summarized <= end else State()
+        )
         name = target or new_id()
-        made = yield from self._backend.fork(head.ref, name, end, kept.dump(), self._turns.now())
+        made = yield from self._backend.fork(head.ref, name, end, kept.dump(), self.turns.now())
         if made is None:
             raise _not_found(session_id)
         return SessionInfo.of(name, made)

@@ -77,7 +77,9 @@ class OpenTurn:
 class Turns:
     """Opens, shows and closes the turns of the sessions in one backend."""
 
-    def __init__(self, backend: SessionBackend, policy: Policy, *, wait: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, backend: SessionBackend, policy: Policy, *, wait: float, clock: Callable[[], float]
+    ) -> None:
         self.policy = policy
         self._backend = backend
         self._gate = Gate(wait)
@@ -112,7 +114,12 @@ class Turns:
         while True:
             yield from self._read(turn)
             lease = turn.state.lease
-            if not lease or lease[0] == turn.turn_id or lease[1] <= self.now() or lease[1] > self.now() + 2e6 * LEASE:
+            if (
+                not lease
+                or lease[0] == turn.turn_id
+                or lease[1] <= self.now()
+                or lease[1] > self.now() + 2e6 * LEASE
+            ):
                 return
             if time.monotonic() > give_up:
                 raise ConflictError(
@@ -137,6 +144,23 @@ class Turns:
                     raise
                 continue
             return
+
+    def renew(self, turn: OpenTurn) -> Flow[None]:
+        """Ask for more time when half of what :meth:`again` asked for is over."""
+        lease = turn.state.lease
+        if lease and lease[0] == turn.turn_id and lease[1] < self.now() + LEASE * 5e5:
+            yield from self.keep(
+                turn, replace(turn.state, lease=[turn.turn_id, self.now() + round(LEASE * 1e6)])
+            )
+
+    def found(self, turn: OpenTurn) -> Flow[list[Any] | None]:
+        """The messages of the turn where it was appended before."""
+        assert turn.head is not None
+        there = yield from self._backend.turn(turn.head.ref, turn.turn_id)
+        if there is None:
+            return None
+        rows = yield from self._backend.read(turn.head.ref, there.start, there.end)
+        return parsed(rows)
 
     def _read(self, turn: OpenTurn) -> Flow[None]:
         with self._lock:
@@ -204,7 +228,9 @@ class Turns:
                 missing = gap
             rows = yield from self._backend.read(turn.log.ref, missing.start, missing.end)
             if len(rows) < missing.end - missing.start:
-                raise SessionNotFoundError(f"the session {turn.session!r} was deleted while a turn was under way.")
+                raise SessionNotFoundError(
+                    f"the session {turn.session!r} was deleted while a turn was under way."
+                )
             turn.log.fill(missing.start, rows)
 
     def _prompt(
