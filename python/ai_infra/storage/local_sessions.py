@@ -1,7 +1,7 @@
 """Sessions in the core's SQLite engine: a file that threads and processes share, or memory.
 
-One call into the core is one whole operation, with the GIL released; on a file the async face runs that call on
-a thread. In memory it takes microseconds and waits for no disk, so it runs where it is.
+One call into the core is one whole operation, with the GIL released; on a file the async face runs that call
+on a thread. In memory it takes microseconds and waits for no disk, so it runs where it is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class LocalSessionBackend:
     """Sessions in one SQLite file, or in memory.
 
     Args:
-        path: the file; None for memory. It may be the file of a :class:`~ai_infra.llm.memory.MemoryStore`. A path
-            that begins with ``file:`` is a path.
+        path: the file; None for memory. It may be the file of a :class:`~ai_infra.llm.memory.MemoryStore`. A
+            path that begins with ``file:`` is a path.
         timeout: seconds an operation may wait for other writers.
     """
 

@@ -2,16 +2,16 @@
 
 A session is an append-only log of messages under an id, cut into turns, and one small JSON *state* beside it
 (the rolling summary, a turn that waits for a person). The log of a session holds whole turns only: a turn is
-appended at its end, in one transaction, together with the state as it then is. So whatever kills a worker, what
-is stored is a sequence of finished turns.
+appended at its end, in one transaction, together with the state as it then is. So whatever kills a worker,
+what is stored is a sequence of finished turns.
 
 Every incarnation of a session has a ``ref`` that is never used again, also not after the session was deleted
 and made anew, and a ``version`` that grows with every change. A writer names the pair it has read: who read
 something older gets :class:`~ai_infra.errors.ConflictError` and nothing is written. A turn has an id of the
 writer's choice: the same turn appended again (because the answer to a COMMIT was lost) is found, not doubled.
 
-Each method returns a :data:`~ai_infra._flow.Flow`. Times are whole microseconds since 1970 UTC. Session ids and
-turn ids are checked with ``check_key`` of the core before anything is done; messages and states arrive as
+Each method returns a :data:`~ai_infra._flow.Flow`. Times are whole microseconds since 1970 UTC. Session ids
+and turn ids are checked with ``check_key`` of the core before anything is done; messages and states arrive as
 canonical JSON. :mod:`ai_infra.testing.sessions` holds a backend to all of this.
 """
 
@@ -68,8 +68,8 @@ class SessionBackend(Protocol):
     def load(self, session: str, *, ref: int, start: int, last: int) -> Flow[Tail | None]:
         """The session now, in one round trip; None where there is none.
 
-        With the messages from position ``start`` on when its ref is still ``ref`` (what is before them is known
-        to the caller), otherwise with the newest ``last``. Never more than the newest ``last``.
+        With the messages from position ``start`` on when its ref is still ``ref`` (what is before them is
+        known to the caller), otherwise with the newest ``last``. Never more than the newest ``last``.
         """
 
     def read(self, ref: int, start: int, end: int) -> Flow[list[str]]:
@@ -103,8 +103,8 @@ class SessionBackend(Protocol):
         """All turns of an incarnation, oldest first; none when it is gone."""
 
     def fork(self, ref: int, target: str, end: int, state: str | None, now: int) -> Flow[Head | None]:
-        """Make ``target`` with the messages before position ``end`` (where a turn ends), their turns with their
-        ids, and ``state``. None when the incarnation ``ref`` is gone.
+        """Make ``target`` with the messages before position ``end`` (where a turn ends), their turns with
+        their ids, and ``state``. None when the incarnation ``ref`` is gone.
 
         Raises:
             ConflictError: ``target`` exists.

@@ -37,21 +37,21 @@ class Agent:
     One agent serves any number of sessions, threads and tasks at the same time.
 
     Args:
-        tools: typed functions (``def`` or ``async def``), :class:`~ai_infra.llm.tools.Tool` objects, LangChain
-            tools. Calls that the model makes together run together. Wrong arguments, and whatever a tool raises,
-            are told to the model.
+        tools: typed functions (``def`` or ``async def``), :class:`~ai_infra.llm.tools.Tool` objects,
+            LangChain tools. Calls that the model makes together run together. Wrong arguments, and whatever a
+            tool raises, are told to the model.
         session: where conversations are kept; see :mod:`ai_infra.llm.session`.
         system: instructions, sent with every call and not part of the session.
-        llm: who answers: an :class:`~ai_infra.LLM`, a LangChain chat model, or any object with ``chat``. By default
-            ``LLM(provider, model)``.
+        llm: who answers: an :class:`~ai_infra.LLM`, a LangChain chat model, or any object with ``chat``. By
+            default ``LLM(provider, model)``.
         model: the model to ask.
         provider: of the default ``llm``.
-        middleware: what stands around model and tools: :class:`~ai_infra.llm.agent.Middleware`, and at most one
-            :class:`~ai_infra.llm.memory.SummarizationMiddleware`.
+        middleware: what stands around model and tools: :class:`~ai_infra.llm.agent.Middleware`, and at most
+            one :class:`~ai_infra.llm.memory.SummarizationMiddleware`.
         max_steps: how often the model may be called in one turn.
         pause_before: tools (or their names) that are only called after :meth:`resume`. Needs a session.
-        memory: a :class:`~ai_infra.llm.tools.custom.ConversationMemory`: every finished turn is indexed into it in
-            the background, so that later sessions can recall it. :meth:`close` waits for that.
+        memory: a :class:`~ai_infra.llm.tools.custom.ConversationMemory`: every finished turn is indexed into
+            it in the background, so that later sessions can recall it. :meth:`close` waits for that.
         user_id: whose conversations these are, for ``memory``; a call may name another.
         params: sent with every call: ``temperature=0`` …
 
@@ -168,8 +168,8 @@ class Agent:
     ) -> AgentStream:
         """:meth:`run`, giving text as the service sends it, and what happens with tools.
 
-        Nothing happens before the first event is asked for. The iterator's ``.result`` is there at the end. When
-        it is left early or breaks, the session is as it was.
+        Nothing happens before the first event is asked for. The iterator's ``.result`` is there at the end.
+        When it is left early or breaks, the session is as it was.
         """
         runner = Runner(self._setup, params, streaming=True)
         return AgentStream(runner, self._run(runner, prompt, session_id, turn_id, user_id))
@@ -200,8 +200,8 @@ class Agent:
     ) -> AgentResult:
         """Decide about the tool call that a session waits with (``result.pending_action``), and go on.
 
-        Any process with the same tools may do this. Where several calls of one step wait, each is decided by a
-        resume of its own; the tools run after the last.
+        Any process with the same tools may do this. Where several calls of one step wait, each is decided by
+        a resume of its own; the tools run after the last.
 
         Args:
             session_id: the paused session.
@@ -271,7 +271,8 @@ class Agent:
     ) -> None:
         await self.aclose()
 
-    # The operations, each written once ------------------------------------------------------------------------
+    # The operations, each written once
+    # ------------------------------------------------------------------------
 
     def _run(
         self, runner: Runner, prompt: Prompt, session_id: str | None, turn_id: str | None, user_id: str | None
@@ -282,7 +283,8 @@ class Agent:
         if turns is None:
             if session_id is not None or turn_id is not None:
                 raise ConfigurationError(
-                    "session_id and turn_id need a session store: Agent(session=ai_infra.llm.session.memory())."
+                    "session_id and turn_id need a session store: "
+                    "Agent(session=ai_infra.llm.session.memory())."
                 )
             name = new_id()
             progress = yield from runner.alone(name, given)

@@ -125,7 +125,8 @@ def _checked(one: Middleware, result: Any) -> ToolResult:
     if isinstance(result, str):
         return ToolResult(str(result))
     raise ConfigurationError(
-        f"around_tool of {type(one).__name__} returned {type(result).__name__}; it returns a ToolResult or a string."
+        f"around_tool of {type(one).__name__} returned {type(result).__name__}; "
+        "it returns a ToolResult or a string."
     )
 
 

@@ -61,7 +61,7 @@ AgentEvent: TypeAlias = TextDelta | ToolStarted | ToolFinished | TurnRestarted
 
 
 class Emit:
-    """The request of a flow to hand an event to whoever reads the stream; without a reader nothing happens."""
+    """The request of a flow to hand an event to whoever reads the stream; without a reader, nothing."""
 
     __slots__ = ("event",)
 

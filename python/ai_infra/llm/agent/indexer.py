@@ -15,8 +15,8 @@ log = logging.getLogger("ai_infra.agent")
 class Indexer:
     """Gives conversations to a memory, one after another on a thread of its own.
 
-    Turns of one session that come faster than they are indexed are taken together. When the interpreter ends, what
-    is waiting is indexed first.
+    Turns of one session that come faster than they are indexed are taken together. When the interpreter ends,
+    what is waiting is indexed first.
 
     Args:
         memory: an object with ``index_conversation(user_id=, session_id=, messages=)``, as
@@ -59,6 +59,6 @@ class Indexer:
         user_id, session_id = key
         try:
             self._memory.index_conversation(user_id=user_id, session_id=session_id, messages=messages())
-        except Exception as error:  # noqa: BLE001 - the turn it belongs to is over: there is nobody to raise to
+        except Exception as error:  # the turn is over: nobody to raise it to
             log.error("a conversation could not be indexed: %s", type(error).__name__)
             log.debug("what index_conversation raised", exc_info=True)

@@ -66,8 +66,8 @@ class Middleware:
 
     The ``a…`` methods are what :meth:`Agent.arun` and :meth:`Agent.astream` call. Where you override only the
     plain one, they call that: before and after the model as it is, around a tool on a thread. The first
-    middleware of an agent's list is the outermost. What a middleware raises ends the turn, and nothing of it is
-    stored.
+    middleware of an agent's list is the outermost. What a middleware raises ends the turn, and nothing of it
+    is stored.
     """
 
     def before_model(self, request: ModelRequest) -> None:

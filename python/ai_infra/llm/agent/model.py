@@ -41,7 +41,8 @@ class Model:
     """A model object, with one face for all kinds.
 
     Args:
-        llm: an :class:`~ai_infra.LLM`, a LangChain chat model, or anything with ``chat(messages, tools=...)``.
+        llm: an :class:`~ai_infra.LLM`, a LangChain chat model, or anything with ``chat(messages,
+            tools=...)``.
         name: the model that a call names; the object's own when None.
     """
 
@@ -182,7 +183,10 @@ def clean(text: str) -> str:
 
 
 def _distinct(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The calls in OpenAI's shape. Some servers leave ids out or use one twice, and then no result finds its call."""
+    """The calls in OpenAI's shape, with ids.
+
+    Some servers leave ids out or use one twice, and then no result finds its call.
+    """
     seen: set[str] = set()
     distinct = []
     for call in calls:

@@ -1,9 +1,9 @@
 """A turn that waits for a person, and goes on in whatever process the decision reaches.
 
-It lies in the session's state, not in its log: the log holds finished turns only. A decision is written before it
-is acted on. The last one claims the turn first, so that an approved call is made once, also when two workers
-resume at the same moment, or when a worker dies between the call and its record: then nobody can know whether it
-happened, and a person is asked instead of a machine.
+It lies in the session's state, not in its log: the log holds finished turns only. A decision is written
+before it is acted on. The last one claims the turn first, so that an approved call is made once, also when
+two workers resume at the same moment, or when a worker dies between the call and its record: then nobody can
+know whether it happened, and a person is asked instead of a machine.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ def resume(
     turn.turn_id = pending["turn_id"]
     if pending["claim"] is not None and not retry:
         raise ConflictError(
-            f"the approved tool call of session {turn.session!r} is being made by another worker, or its worker died "
-            "and the call may have happened. Find out, then call resume(..., retry=True) to make it again."
+            f"the approved tool call of session {turn.session!r} is being made by another worker, or its "
+            "worker died and the call may have happened. "
+            "Find out, then call resume(..., retry=True) to make it again."
         )
     messages = to_messages(pending["messages"])
     progress = Progress(messages, Usage(*pending["usage"]), pending["steps"], list(pending["waiting"]))
@@ -134,7 +135,7 @@ def _check_arguments(runner: Runner, action: PendingAction, arguments: Mapping[s
 def _carry_out(
     runner: Runner, turn: OpenTurn, progress: Progress, decisions: Mapping[str, Any], span: Span
 ) -> Flow[None]:
-    """Make the calls of the last message as they were decided; those nobody had to decide about as they are."""
+    """Make the calls of the last message as they were decided; the others as they are."""
     message = progress.messages[-1]
     for call in message.tool_calls:
         decided = decisions.get(call["id"])

@@ -82,8 +82,8 @@ class AgentResult(str):
         """The conversation up to the end of this turn, without the system prompt: all that
         ``index_conversation`` wants.
 
-        With a session this reads the session's log, when it is asked for. A turn that is paused is not part of it
-        yet.
+        With a session this reads the session's log, when it is asked for. A turn that is paused is not part
+        of it yet.
 
         Raises:
             SessionNotFoundError: the session has been deleted since.
@@ -96,8 +96,8 @@ class AgentResult(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Where it is unpickled there may be no store: the messages go along.
-        return _rebuilt, (str(self), self.messages, self.new_messages, self.session_id, self.usage, self.steps,
-                          self.pending_action)  # fmt: skip
+        return _rebuilt, (str(self), self.messages, self.new_messages, self.session_id, self.usage,
+                          self.steps, self.pending_action)  # fmt: skip
 
 
 def _rebuilt(

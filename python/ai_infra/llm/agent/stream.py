@@ -33,7 +33,8 @@ class _Stream:
 
 
 class AgentStream(_Stream, Iterator[AgentEvent]):
-    """What :meth:`Agent.stream <ai_infra.Agent.stream>` returns. Text comes as strings, so printing is enough::
+    """What :meth:`Agent.stream <ai_infra.Agent.stream>` returns. Text comes as strings, so printing is
+    enough::
 
     for event in agent.stream("..."):
         if event.type == "text":
@@ -47,7 +48,7 @@ class AgentStream(_Stream, Iterator[AgentEvent]):
             while not isinstance(request, Emit):
                 try:
                     answer = request.run()
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 - thrown into the flow
                     request = flow.throw(error)
                 else:
                     request = flow.send(answer)
@@ -82,7 +83,7 @@ class AsyncAgentStream(_Stream, AsyncIterator[AgentEvent]):
             while not isinstance(request, Emit):
                 try:
                     answer = await request.arun()
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 - thrown into the flow
                     request = flow.throw(error)
                 else:
                     request = flow.send(answer)

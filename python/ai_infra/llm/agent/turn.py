@@ -134,8 +134,8 @@ class Runner:
         while True:
             if progress.steps >= setup.max_steps:
                 raise MaxStepsError(
-                    f"the model still calls tools after max_steps={setup.max_steps} answers; nothing of the turn was "
-                    "stored. Raise max_steps, or look at what its tools tell it."
+                    f"the model still calls tools after max_steps={setup.max_steps} answers; "
+                    "nothing of the turn was stored. Raise max_steps, or look at what its tools tell it."
                 )
             messages = yield from self._prompt(turn, progress)
             request = ModelRequest(

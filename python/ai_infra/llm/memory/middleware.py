@@ -23,7 +23,8 @@ class SummarizationMiddleware:
     Inside an agent the summary goes with the session: it is carried on from turn to turn, only what is new is
     summarized, and the session's log keeps everything::
 
-        agent = Agent(session=..., middleware=[SummarizationMiddleware(trigger_tokens=4000, keep_messages=10)])
+        agent = Agent(session=..., middleware=[SummarizationMiddleware(trigger_tokens=4000,
+        keep_messages=10)])
 
     Alone it takes messages and gives messages::
 

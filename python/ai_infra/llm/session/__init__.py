@@ -31,7 +31,8 @@ def memory(**options: Any) -> SessionStore:
 
 
 def sqlite(path: str | os.PathLike[str], *, timeout: float = 30.0, **options: Any) -> SessionStore:
-    """Sessions in the SQLite file at ``path``, shared by threads and processes. What a turn returned for is on disk.
+    """Sessions in the SQLite file at ``path``, shared by threads and processes. What a turn returned for is
+    on disk.
 
     Args:
         path: the file, made (mode 0600) if there is none; its folder must exist. It may be the file of a
@@ -58,7 +59,8 @@ def postgres(dsn: str, **options: Any) -> SessionStore:
     """
     from ai_infra.storage.postgres_sessions import PostgresSessionBackend
 
-    backend, store = {}, {}
+    backend: dict[str, Any] = {}
+    store: dict[str, Any] = {}
     for name, value in options.items():
         (store if name in _STORE_OPTIONS else backend)[name] = value
     return SessionStore(PostgresSessionBackend(dsn, **backend), **store)

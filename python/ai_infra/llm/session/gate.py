@@ -54,7 +54,8 @@ class Gate:
                 self.leave(session)
             if isinstance(error, FutureTimeout | TimeoutError):
                 raise ConflictError(
-                    f"the session {session!r} was busy with other turns for {self._wait:.3g} s; try again later"
+                    f"the session {session!r} was busy with other turns for {self._wait:.3g} s; "
+                    "try again later"
                 ) from None
             raise
 

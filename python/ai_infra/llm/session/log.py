@@ -1,7 +1,7 @@
 """The messages of a session as a sequence that is read from its end, and only as far as somebody looks.
 
-Positions count from the beginning of the log whatever was loaded, so that what is decided by an index (where a
-prompt is cut) stays where it is from turn to turn.
+Positions count from the beginning of the log whatever was loaded, so that what is decided by an index (where
+a prompt is cut) stays where it is from turn to turn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FIRST_READ = 256
 """Messages that are read with a session that was not known before: more than most prompts hold."""
 
 
-class Missing(Exception):  # noqa: N818 - a request to load, caught where it can be answered; never an error
+class Missing(Exception):
     """Positions ``start`` to ``end`` are needed and not loaded."""
 
     def __init__(self, start: int, end: int) -> None:
@@ -84,8 +84,8 @@ class Log:
         return self._rest[start - self.start : end - self.start]
 
     def _missing(self, start: int, end: int) -> Missing:
-        # One look at the beginning is a look for a system prompt, and reads one message. Whoever comes from the
-        # end will go on, so at least as much is read as there is.
+        # One look at the beginning is a look for a system prompt, and reads one message. Whoever comes from
+        # the end will go on, so at least as much is read as there is.
         if end == start + 1 and start < 16 and self.start - start > FIRST_READ:
             return Missing(start, end)
         return Missing(max(0, min(start, self.start - max(FIRST_READ, len(self._rest)))), self.start)

@@ -1,4 +1,4 @@
-"""What is stored beside a session's log: the rolling summary, a turn that waits, and who asked to be alone."""
+"""What is stored beside a session's log: the rolling summary, a waiting turn, who asked to be alone."""
 
 from __future__ import annotations
 

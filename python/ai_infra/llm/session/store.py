@@ -22,6 +22,9 @@ from ai_infra.storage.sessions import Head, SessionBackend
 
 __all__ = ["SessionInfo", "SessionStore"]
 
+Infos = list["SessionInfo"]
+Messages = list[Any]
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL = 2**62
 
@@ -64,16 +67,16 @@ class SessionStore:
     """Conversations by session id: append-only logs that an agent reads and continues.
 
     Made by :func:`~ai_infra.llm.session.memory`, :func:`~ai_infra.llm.session.sqlite` and
-    :func:`~ai_infra.llm.session.postgres`, given to ``Agent(session=...)``. Every method has an ``a…`` twin for
-    asyncio. One object serves any number of threads, tasks and agents.
+    :func:`~ai_infra.llm.session.postgres`, given to ``Agent(session=...)``. Every method has an ``a…`` twin
+    for asyncio. One object serves any number of threads, tasks and agents.
 
     Args:
         backend: where the logs are.
-        max_tokens: the most that a prompt may have, tool schemas included. None: the window of the agent's model,
-            less up to 4,096 tokens for the answer (an unknown model is taken to have 8,192 in all).
-        trim_to: when something has to be left out, cut down to somewhere between this and ``max_tokens``, at a
-            place that stays the same for many turns: providers bill a repeated prefix at a fraction. None: half of
-            ``max_tokens``.
+        max_tokens: the most that a prompt may have, tool schemas included. None: the window of the agent's
+            model, less up to 4,096 tokens for the answer (an unknown model is taken to have 8,192 in all).
+        trim_to: when something has to be left out, cut down to somewhere between this and ``max_tokens``, at
+            a place that stays the same for many turns: providers bill a repeated prefix at a fraction. None:
+            half of ``max_tokens``.
         summarize: let old turns be summarized instead of left out. The summary is kept with the session. When
             none can be made, the prompt is trimmed, a warning is logged, and the next turn tries again.
         keep: with ``summarize``, how many of the newest messages stay as they are.
@@ -135,7 +138,7 @@ class SessionStore:
         """:meth:`messages` for asyncio."""
         return await arun(self._messages(session_id))
 
-    def list(self, *, prefix: str = "", limit: int | None = None, offset: int = 0) -> list[SessionInfo]:
+    def list(self, *, prefix: str = "", limit: int | None = None, offset: int = 0) -> Infos:
         """The sessions, the one changed last first.
 
         Args:
@@ -145,9 +148,7 @@ class SessionStore:
         """
         return run(self._list(prefix, limit, offset))
 
-    async def alist(
-        self, *, prefix: str = "", limit: int | None = None, offset: int = 0
-    ) -> list[SessionInfo]:
+    async def alist(self, *, prefix: str = "", limit: int | None = None, offset: int = 0) -> Infos:
         """:meth:`list` for asyncio."""
         return await arun(self._list(prefix, limit, offset))
 
@@ -251,7 +252,8 @@ class SessionStore:
     ) -> None:
         await self.aclose()
 
-    # The operations, each written once ------------------------------------------------------------------------
+    # The operations, each written once
+    # ------------------------------------------------------------------------
 
     def _head(self, session_id: str) -> Flow[Head | None]:
         tail = yield from self._backend.load(session_id, ref=0, start=0, last=0)
@@ -261,11 +263,11 @@ class SessionStore:
         head = yield from self._head(session_id)
         return head and SessionInfo.of(session_id, head)
 
-    def _messages(self, session_id: str) -> Flow[list[Any]]:
+    def _messages(self, session_id: str) -> Flow[Messages]:
         tail = yield from self._backend.load(session_id, ref=0, start=0, last=_ALL)
         return [] if tail is None else parsed(tail.messages)
 
-    def _list(self, prefix: str, limit: int | None, offset: int) -> Flow[list[SessionInfo]]:
+    def _list(self, prefix: str, limit: int | None, offset: int) -> Flow[Infos]:
         if not isinstance(prefix, str):
             raise InvalidInputError(f"prefix is the beginning of session ids, not {prefix!r}.")
         if limit is not None:

@@ -1,7 +1,8 @@
 """A turn from its beginning to its end: what is read, what the model is shown, what is written.
 
-Nothing of a turn is stored before its end. Then the whole of it is appended in one transaction, if the session is
-still as it was read; so a worker that is killed at any moment leaves finished turns and nothing else.
+Nothing of a turn is stored before its end. Then the whole of it is appended in one transaction, if the
+session is still as it was read; so a worker that is killed at any moment leaves finished turns and nothing
+else.
 """
 
 from __future__ import annotations
@@ -123,8 +124,8 @@ class Turns:
                 return
             if time.monotonic() > give_up:
                 raise ConflictError(
-                    f"the session {turn.session!r} was busy with turns of other workers for {self._wait:.3g} s; "
-                    "try again later"
+                    f"the session {turn.session!r} was busy with turns of other workers for "
+                    f"{self._wait:.3g} s; try again later"
                 )
             seconds = pause * random.uniform(0.5, 1.0)
             yield Call(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))
@@ -220,7 +221,7 @@ class Turns:
         tool_tokens: int = 0,
         compactor: SummarizationMiddleware | None = None,
     ) -> Flow[list[Any]]:
-        """What the model is shown: the system prompt, the summary, the newest of the log, and the turn so far."""
+        """What the model is shown: the system prompt, the summary, the end of the log, the turn so far."""
         while True:
             try:
                 return (yield from self._prompt(turn, before, messages, model, tool_tokens, compactor))

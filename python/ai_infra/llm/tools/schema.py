@@ -40,7 +40,8 @@ class Arguments:
                 continue
             if parameter.kind is parameter.VAR_POSITIONAL:
                 raise ConfigurationError(
-                    f"the tool {name!r} takes *{parameter.name}, and models name every argument; give it a list."
+                    f"the tool {name!r} takes *{parameter.name}, and models name every argument; "
+                    "give it a list."
                 )
             hint = hints.get(parameter.name, Any)
             default = ... if parameter.default is parameter.empty else parameter.default
@@ -87,7 +88,7 @@ class Arguments:
             return pydantic.create_model(self._name, __config__=config, **fields)
         except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
             raise ConfigurationError(
-                f"no schema can be made for the tool {self._name!r}: {error.message}"  # what pydantic says of a hint
+                f"no schema can be made for the tool {self._name!r}: {error.message}"
             ) from None
 
     def _schema(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``Tool``: a typed function with a name, a description and a schema, as models, agents and frameworks want it."""
+"""``Tool``: a typed function with a name, a description and a schema, as models and frameworks want it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Tool:
     """A function that a model may call.
 
     It is still that function: calling it calls the function with the same arguments, and its signature, type
-    hints and docstring are there for whoever inspects it. So LangChain, the OpenAI Agents SDK and Pydantic AI take
-    it where they take a function.
+    hints and docstring are there for whoever inspects it. So LangChain, the OpenAI Agents SDK and Pydantic AI
+    take it where they take a function.
 
     Args:
         function: what is called, ``def`` or ``async def``. Its type hints make the schema (by pydantic), its
-            docstring the description; an ``Args:`` section, or ``Annotated[..., "text"]``, describes arguments.
+            docstring the description; an ``Args:`` section, or ``Annotated[..., "text"]``, the arguments.
         name: what the model calls it; the function's name when not given.
         description: what the model is told about it; from the docstring when not given.
-        parameters: a JSON schema of the arguments, in place of the one from the type hints. Then arguments are
-            passed on as they come, without validation.
+        parameters: a JSON schema of the arguments, in place of the one from the type hints. Then arguments
+            are passed on as they come, without validation.
 
     Raises:
         ConfigurationError: not callable, or a name that services refuse.
@@ -77,7 +77,7 @@ class Tool:
         return Tool(bound, name=self.name, description=self.description, parameters=self._given)
 
     @cached_property
-    def __signature__(self) -> inspect.Signature:  # type: ignore[override]  # inspect looks for it by this name
+    def __signature__(self) -> inspect.Signature:
         return inspect.signature(self.function)
 
     @cached_property
@@ -106,7 +106,8 @@ class Tool:
             arguments: JSON as the model wrote it, or what it stands for.
 
         Raises:
-            InvalidInputError: no JSON object, or arguments that the function does not take; says which and why.
+            InvalidInputError: no JSON object, or arguments that the function does not take; says which and
+                why.
         """
         if self._given is not None:
             from ai_infra.llm.tools.schema import as_object
