@@ -7,6 +7,8 @@ mod fit;
 mod lexical;
 mod rank;
 mod recall;
+=======
+mod sessions;
 mod store;
 mod tokens;
 mod validate;
@@ -26,6 +28,8 @@ mod _core {
     use crate::rank::fuse_scores;
     #[pymodule_export]
     use crate::recall::{ConversationIndex, RecallHit, message_passages};
+    #[pymodule_export]
+    use crate::sessions::LocalSessions;
     #[pymodule_export]
     use crate::store::{LocalStore, after_fork, before_fork};
     #[pymodule_export]
