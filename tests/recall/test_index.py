@@ -1,4 +1,5 @@
-"""The conversation index: equal to a fresh one after any history, safe on any text, the same from every thread."""
+"""The conversation index: equal to a fresh one after any history, safe on any text, the same from every
+thread."""
 
 from __future__ import annotations
 
@@ -7,9 +8,6 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ai_infra._core import (
     ConversationIndex,
     RecallHit,
@@ -21,14 +19,32 @@ from ai_infra._core import (
     search_terms,
 )
 from ai_infra.errors import InvalidInputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 # Any text that can be UTF-8: lone surrogates are refused before they come here.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 PHRASES = st.sampled_from(
-    ["the violin lesson", "auth token expired", "Anna: hi there", "книги и картины", "猫が好き", "7 cats in May 2023", "", "ok?"]
+    [
+        "the violin lesson",
+        "auth token expired",
+        "Anna: hi there",
+        "книги и картины",
+        "猫が好き",
+        "7 cats in May 2023",
+        "",
+        "ok?",
+    ]
 )
 TALK = st.lists(PHRASES | TEXT, max_size=25)
-QUESTIONS = ["When was the violin lesson?", "How many cats?", "книга", "猫", "what did Anna say about the token", ""]
+QUESTIONS = [
+    "When was the violin lesson?",
+    "How many cats?",
+    "книга",
+    "猫",
+    "what did Anna say about the token",
+    "",
+]
 
 
 def seen(hit: RecallHit) -> tuple[Any, ...]:

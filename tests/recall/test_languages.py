@@ -1,9 +1,9 @@
-"""Recall in languages other than English: the English rules must not hurt, and nothing may be English-only."""
+"""Recall in languages other than English: the English rules must not hurt, and nothing may be
+English-only."""
 
 from __future__ import annotations
 
 import pytest
-
 from ai_infra._core import ConversationIndex, search_terms
 
 # Language → what people said, and (question, index of the message that answers it). Written for this test.
