@@ -311,17 +311,15 @@ class LocalSessions:
 def message_chunks(joined: list[bool], size: int = 10, overlap: int = 2) -> list[tuple[int, int]]:
     """Chunks ``(start, end)`` of at most ``size`` messages, neighbours sharing about ``overlap``.
 
-    ``joined[i]``: message ``i`` must stay in one chunk with message ``i - 1``. Only a group that is larger
-    than ``size``
-    by itself makes a larger chunk.
+    ``joined[i]``: message ``i`` must stay in one chunk with message ``i - 1``. Only a group
+    that is larger than ``size`` by itself makes a larger chunk.
 
     Raises:
         InvalidInputError: ``size`` is 0, or ``overlap`` is not smaller than ``size``.
     """
 
 def message_passages(texts: list[str]) -> list[tuple[int, int, int]]:
-    """The passages of messages as ``(message, start, end)`` in characters: what gets a vector, in that
-    order."""
+    """The passages of messages as ``(message, start, end)`` in characters, in the order of their vectors."""
 
 def local_embed(texts: list[str]) -> bytes:
     """Unit vectors of texts by the built-in embedder: rows of ``local_dimensions()`` little-endian f32.
@@ -364,9 +362,8 @@ class TextIndex:
     ) -> list[tuple[int, float, float]]:
         """The texts that hold a word of the question, as ``(key, score, coverage)``, best first, ties by key.
 
-        ``score`` is a sum over the words (BM25); ``coverage``, 0 to 1, is the share of the question, by the
-        weight of
-        its words, that the text holds. Only ``allowed`` keys, where given.
+        ``score`` is a sum over the words (BM25); ``coverage``, 0 to 1, is the share of the question, by
+        the weight of its words, that the text holds. Only ``allowed`` keys, where given.
         """
 
     def __len__(self) -> int: ...
@@ -417,19 +414,18 @@ class RecallHit:
 
 @final
 class ConversationIndex:
-    """One user's conversations, searchable by words and vectors. Safe to share between threads: searches
-    run side by side.
+    """One user's conversations, searchable by words and vectors. Safe to share between threads.
 
-    Nothing is stored on disk, and the texts are not kept: results point into the sessions by position. What
-    a search
-    returns depends only on the sessions held, never on the order of writes.
+    Nothing is stored on disk, and the texts are not kept: results point into the sessions by position.
+    What a search returns depends only on the sessions held, never on the order of writes.
     """
 
     def __new__(
         cls, chunk_size: int = 10, chunk_overlap: int = 2, *, embedding: str = "local", dimensions: int = 0
     ) -> ConversationIndex:
-        """An empty index. ``embedding``: "local" (built in), "external" (you give vectors of
-        ``dimensions``), "none".
+        """An empty index. ``embedding``: "local" (built in), "external" or "none".
+
+        With "external" you give vectors of ``dimensions`` values.
 
         Raises:
             InvalidInputError: sizes that make no chunks, an unknown ``embedding``, or external without
@@ -449,15 +445,13 @@ class ConversationIndex:
     ) -> list[tuple[int, int]]:
         """Add a session in place of the one of that name; returns its chunks ``(start, end)``.
 
-        ``roles``: "user" and "human" mark the user's words. ``speakers``: names, where the conversation has
-        them.
+        ``roles``: "user" and "human" mark the user's words. ``speakers``: names, where there are any.
         ``joined``: as for ``message_chunks``. ``date``: the session's date, ISO 8601 or with a month's name.
         ``vectors``: little-endian f32 rows, one for each of ``message_passages(texts)``.
 
         Raises:
             InvalidInputError: lists of another length than ``texts``; vectors of a wrong size or not
-            finite. Nothing is
-                changed then.
+                finite. Nothing is changed then.
         """
 
     def remove(self, session: str) -> bool:
@@ -475,15 +469,12 @@ class ConversationIndex:
         """The chunks that answer the question, best first.
 
         ``vector``: the question's, little-endian f32, for external embeddings. ``sessions``: search only
-        these, before
-        the limit. ``context``: characters of the strongest messages that the contexts of the first results
-        hold
-        together.
+        these, before the limit. ``context``: characters of the strongest messages that the contexts of the
+        first results hold together.
         """
 
     def set_weights(self, weights: list[float], *, related: bool = True) -> None:
-        """Replace the weights of the views and switch related words on or off: for measuring, not for
-        tuning at home."""
+        """Replace the weights of the views and switch related words on or off: for measuring."""
 
     @staticmethod
     def default_weights() -> list[tuple[str, float]]:
