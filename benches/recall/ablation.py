@@ -3,8 +3,7 @@
     python benches/recall/ablation.py {steps,without} SCORER LOCOMO BEAM
 
 SCORER is a script with the options of eval_recall.py (``module:factory --data FILE --json OUT``), LOCOMO
-and BEAM are its
-data. Nothing is fitted here.
+and BEAM are its data. Nothing is fitted here.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The conversation index: equal to a fresh one after any history, safe on any text, the same from every
-thread."""
+"""The conversation index: equal to a fresh one after any history, safe on any text and from any thread."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Recall in languages other than English: the English rules must not hurt, and nothing may be
-English-only."""
+"""Recall in other languages: the English rules must not hurt, and nothing may be English-only."""
 
 from __future__ import annotations
 
