@@ -198,16 +198,61 @@ class VectorIndex:
 _StoreRow: TypeAlias = tuple[tuple[str, ...], str, str, int, int, int | None, int]
 _StorePlace: TypeAlias = tuple[Any, Any]
 
+_StoreVector: TypeAlias = tuple[bytes, bytes]
+
+@final
+class Batch:
+    """Rows that were checked, ready to be written."""
+
+    def texts(self) -> list[str]:
+        """The text of each value for search: its strings; empty where it has none."""
+
 @final
 class LocalStore:
     """A store in one SQLite file, or in memory. Times are microseconds since 1970 UTC; a row is
     ``(namespace, key, value JSON, created_at, updated_at, expires_at, version)``."""
 
-    def __new__(cls, path: str | os.PathLike[str] | None, timeout: float, max_bytes: int) -> LocalStore:
+    def __new__(
+        cls,
+        path: str | os.PathLike[str] | None,
+        timeout: float,
+        max_bytes: int,
+        model: str | None = None,
+        switch: bool = False,
+    ) -> LocalStore:
         """Opens the file at ``path``, or memory when there is none."""
 
     def put(self, rows: Sequence[tuple[Any, ...]], now: int) -> list[_StoreRow]:
         """Writes all rows or none; returns each as it now is."""
+
+    def prepare(self, rows: Sequence[tuple[Any, ...]]) -> Batch:
+        """Checks rows and turns them into what is stored."""
+
+    def put_batch(
+        self, batch: Batch, vectors: Sequence[_StoreVector | None], now: int
+    ) -> builtins.list[_StoreRow]:
+        """Writes a prepared batch with the hash and the vector (bytes of f32 values) of each text."""
+
+    def known(self, hashes: Sequence[bytes]) -> builtins.list[bytes | None]:
+        """The vectors of texts the store has seen, by hash."""
+
+    def pending(self) -> builtins.list[tuple[int, int, str]]:
+        """Every item to be embedded again: ``(id, seq, text)``."""
+
+    def reembed(self, vectors: Sequence[tuple[int, int, _StoreVector | None]]) -> bool:
+        """Gives the store to this embedder; false when items changed since ``pending``."""
+
+    def search(
+        self,
+        namespace: Any,
+        recursive: bool,
+        text: Any,
+        vector: bytes | None,
+        filter: Any,
+        window: tuple[int, float | None],
+        now: int,
+    ) -> builtins.list[tuple[_StoreRow, float]]:
+        """The best items for a question with their scores; ``window`` is ``(limit, least score or None)``."""
 
     def get(self, keys: Sequence[_StorePlace], now: int) -> list[_StoreRow | None]:
         """Reads items; None where there is none."""
@@ -249,6 +294,9 @@ def check_key(value: Any) -> None:
 
 def check_namespace(value: Any) -> tuple[str, ...]:
     """The parts of a namespace, checked."""
+
+def check_query(namespace: Any, query: Any, filter: Any) -> None:
+    """Refuses a search that could not be made."""
 
 def before_fork() -> None:
     """Waits for running operations and closes every connection to a file; ``os.fork`` calls it."""

@@ -30,11 +30,11 @@ mod _core {
     #[pymodule_export]
     use crate::sessions::LocalSessions;
     #[pymodule_export]
-    use crate::store::{LocalStore, after_fork, before_fork};
+    use crate::store::{Batch, LocalStore, after_fork, before_fork};
     #[pymodule_export]
     use crate::tokens::{Encoding, count_approximate};
     #[pymodule_export]
-    use crate::validate::{canonical_filter, canonical_json, check_key, check_namespace};
+    use crate::validate::{canonical_filter, canonical_json, check_key, check_namespace, check_query};
     #[pymodule_export]
     use crate::vectors::VectorIndex;
 
