@@ -2,8 +2,8 @@
 
     uvicorn --app-dir examples/server app:app
 
-The model is found through the environment (OPENAI_API_KEY, OPENAI_BASE_URL, CHAT_MODEL); sessions are kept in the
-file that SESSIONS names. Whoever puts this on the internet adds who may read which session.
+The model is found through the environment (OPENAI_API_KEY, OPENAI_BASE_URL, CHAT_MODEL); sessions are kept in
+the file that SESSIONS names. Whoever puts this on the internet adds who may read which session.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ async def stream(session_id: str, request: Turn) -> StreamingResponse:
                 yield f"event: {event.type}\ndata: {json.dumps(data)}\n\n"
             yield f"event: end\ndata: {json.dumps(as_json(answer.result))}\n\n"
         except (AgentError, ConflictError, ContextLengthError, LLMError) as error:
-            yield f"event: error\ndata: {json.dumps({'error': type(error).__name__, 'detail': str(error)})}\n\n"
+            data = {"error": type(error).__name__, "detail": str(error)}
+            yield f"event: error\ndata: {json.dumps(data)}\n\n"
         finally:
             await answer.aclose()
 

@@ -122,7 +122,9 @@ def test_a_session_without_an_id_begins_a_new_one(llm: LLM, sessions: SessionSto
     assert {info.id for info in sessions.list()} == {first.session_id, second.session_id}
 
 
-def test_a_turn_with_an_id_is_made_once(server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask) -> None:
+def test_a_turn_with_an_id_is_made_once(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
+) -> None:
     server.reply("first", "second")
     agent = Agent(llm=llm, session=sessions)
     ask(agent, "a", session_id="s", turn_id="t")
@@ -146,7 +148,9 @@ def test_a_failure_leaves_the_session_as_it_was(
     assert [message["content"] for message in server.chats[-1].messages] == ["a", "fine", "c"]
 
 
-def test_bad_input_is_refused_before_the_model_is_asked(server: OpenAIServer, llm: LLM, sessions: SessionStore) -> None:
+def test_bad_input_is_refused_before_the_model_is_asked(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore
+) -> None:
     agent = Agent(llm=llm, session=sessions)
     for prompt, error in (
         ([], InvalidInputError),
@@ -156,9 +160,9 @@ def test_bad_input_is_refused_before_the_model_is_asked(server: OpenAIServer, ll
     ):
         with pytest.raises(error):
             agent.run(prompt, session_id="s")
-    with pytest.raises(InvalidInputError):
-        agent.run("x", session_id="")
-        agent.run("x", session_id=3)  # type: ignore[arg-type]  # what is refused
+    for ids in ({"session_id": ""}, {"session_id": "s", "turn_id": ""}, {"session_id": 3}):
+        with pytest.raises(InvalidInputError):
+            agent.run("x", **ids)  # type: ignore[arg-type]  # what is refused
     assert server.chats == []
 
 
@@ -183,7 +187,9 @@ def test_options_that_do_not_fit_together() -> None:
             Agent(**options)
 
 
-def test_middleware_sees_and_changes(server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask) -> None:
+def test_middleware_sees_and_changes(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
+) -> None:
     seen: list[str] = []
 
     class Changes(Middleware):
@@ -225,7 +231,9 @@ def test_middleware_sees_and_changes(server: OpenAIServer, llm: LLM, sessions: S
     assert seen.count('tool echo {"text": "hey"}') == 2
 
 
-def test_a_memory_gets_every_finished_turn(server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask) -> None:
+def test_a_memory_gets_every_finished_turn(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
+) -> None:
     going_on = threading.Event()
     indexed: list[dict[str, Any]] = []
 
@@ -274,7 +282,9 @@ def test_nothing_of_what_was_said_is_logged(
     assert KEY not in caplog.text
 
 
-def test_spans_have_names_and_counts_and_no_words(server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask) -> None:
+def test_spans_have_names_and_counts_and_no_words(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
+) -> None:
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -299,7 +309,11 @@ def test_spans_have_names_and_counts_and_no_words(server: OpenAIServer, llm: LLM
     spans = {span.name: span for span in kept.get_finished_spans()}
     assert set(spans) == {"invoke_agent", "chat gpt-4o", "execute_tool inner", "mine"}
     root = spans["invoke_agent"]
-    for name, parent in (("chat gpt-4o", root), ("execute_tool inner", root), ("mine", spans["execute_tool inner"])):
+    for name, parent in (
+        ("chat gpt-4o", root),
+        ("execute_tool inner", root),
+        ("mine", spans["execute_tool inner"]),
+    ):
         assert spans[name].parent is not None
         assert spans[name].parent.span_id == parent.context.span_id
     assert spans["chat gpt-4o"].attributes["gen_ai.usage.input_tokens"] > 0
@@ -337,7 +351,9 @@ def test_a_langchain_model(sessions: SessionStore, ask: Ask) -> None:
     assert [message.get("content") for message in result.messages] == ["1 + 2?", None, "3", "three"]
 
 
-def test_an_agent_on_the_session_it_serves_does_not_hang(server: OpenAIServer, llm: LLM, tmp_path: Path) -> None:
+def test_an_agent_on_the_session_it_serves_does_not_hang(
+    server: OpenAIServer, llm: LLM, tmp_path: Path
+) -> None:
     with sqlite(tmp_path / "s.db", wait=0.05) as sessions:
 
         def nested() -> str:
@@ -351,7 +367,9 @@ def test_an_agent_on_the_session_it_serves_does_not_hang(server: OpenAIServer, l
         assert result == "done"
 
 
-def test_a_paused_session_is_not_talked_over(server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask) -> None:
+def test_a_paused_session_is_not_talked_over(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
+) -> None:
     def send(to: str) -> str:
         """Send."""
         return f"sent to {to}"

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from ai_infra import LLM, Agent
@@ -20,7 +19,8 @@ from tests.agent.conftest import assert_valid
 ROUNDS = 500 if os.environ.get("AI_INFRA_NIGHTLY") else 50
 
 WORKER = """
-import sys, time
+import os, sys, time
+import openai, pydantic  # not loaded anew each round: each is a fork of this process
 from ai_infra import Agent, LLM
 from ai_infra.llm.session import sqlite
 
@@ -30,15 +30,20 @@ def slow(text: str) -> str:
     time.sleep(0.004)
     return text.upper()
 
-path, url, start = sys.argv[1:]
-sessions = sqlite(path)
-agent = Agent(session=sessions, llm=LLM(base_url=url, api_key="k", model="gpt-4o"), tools=[slow])
-number = int(start)
-print("ready", flush=True)
-while True:
-    agent.run(f"turn {number}", session_id="s")
-    print(f"done {number}", flush=True)
-    number += 1
+def work(path, url, number):
+    agent = Agent(session=sqlite(path), llm=LLM(base_url=url, api_key="k", model="gpt-4o"), tools=[slow])
+    print(f"pid {os.getpid()}", flush=True)
+    while True:
+        agent.run(f"turn {number}", session_id="s")
+        print(f"done {number}", flush=True)
+        number += 1
+
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        work(*sys.argv[1:], int(line))
+    os.waitpid(pid, 0)
+    print("dead", flush=True)
 """
 
 
@@ -55,20 +60,26 @@ def test_killed_at_random(server: OpenAIServer, llm: LLM, tmp_path: Path) -> Non
     chance = random.Random(5)
     acknowledged: list[int] = []
     last = -1
+    parent = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(path), server.base_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
     for _ in range(ROUNDS):
-        worker = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(path), server.base_url, str(last + 1)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-        # Turns take some 15 ms, the first longer: anywhere in the first ones.
-        moment = time.monotonic() + chance.uniform(0.0, 0.15)
-        threading.Timer(moment - time.monotonic(), worker.send_signal, (signal.SIGKILL,)).start()
-        output, _ = worker.communicate()
-        assert worker.returncode == -signal.SIGKILL
-        acknowledged.extend(int(line.split()[1]) for line in output.splitlines() if line.startswith("done "))
+        parent.stdin.write(f"{last + 1}\n")
+        pid = int(parent.stdout.readline().split()[1])
+        # Turns take some 20 ms, the first longer: anywhere in the first ones.
+        timer = threading.Timer(chance.uniform(0.0, 0.4), os.kill, (pid, signal.SIGKILL))
+        timer.start()
+        for line in iter(parent.stdout.readline, "dead\n"):
+            word, _, number = line.partition(" ")
+            if word == "done":
+                acknowledged.append(int(number))
+        timer.join()
         with sqlite(path) as sessions:
             messages = sessions.messages("s")
             info = sessions.get("s")
@@ -81,7 +92,10 @@ def test_killed_at_random(server: OpenAIServer, llm: LLM, tmp_path: Path) -> Non
         assert set(acknowledged) <= set(stored)
         assert info is None or (info.turns, info.messages) == (len(stored), len(messages))
         last = stored[-1] if stored else -1
-    assert len(acknowledged) > ROUNDS // 5
+    parent.stdin.close()
+    assert parent.wait() == 0
+    parent.stdout.close()
+    assert len(acknowledged) > ROUNDS
     with sqlite(path) as sessions:
         server.reply("still here")
         assert Agent(session=sessions, llm=llm).run("and now?", session_id="s") == "still here"

@@ -137,7 +137,10 @@ with sqlite(sys.argv[1]) as sessions, LLM(base_url=sys.argv[2], api_key="k", mod
     server.reply(Reply.tools(("send", {"to": "Ann"})), "Sent.")
     path = tmp_path / "s.db"
     outputs = []
-    for action in ("agent.run('go', session_id='s').pending_action.arguments", "agent.resume('s', approved=True)"):
+    for action in (
+        "agent.run('go', session_id='s').pending_action.arguments",
+        "agent.resume('s', approved=True)",
+    ):
         done = subprocess.run(
             [sys.executable, "-c", code, str(path), server.base_url, action],
             capture_output=True,
@@ -153,7 +156,9 @@ def test_two_who_approve_at_once_make_one_call(server: OpenAIServer, llm: LLM, t
     mail = Mailbox()
     server.reply(Reply.tools(("send", {"to": "Ann"})))
     with sqlite(tmp_path / "s.db") as one, sqlite(tmp_path / "s.db") as two:
-        agents = [Agent(llm=llm, session=store, tools=[mail.send], pause_before=["send"]) for store in (one, two)]
+        agents = [
+            Agent(llm=llm, session=store, tools=[mail.send], pause_before=["send"]) for store in (one, two)
+        ]
         agents[0].run("go", session_id="s")
         start = threading.Barrier(2)
         outcomes: list[object] = []

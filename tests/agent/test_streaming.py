@@ -60,7 +60,9 @@ def test_tools_are_events(server: OpenAIServer, llm: LLM, sessions: SessionStore
     assert seen[5] == ToolFinished("call_0", "add", "3", failed=False)
     assert isinstance(seen[6], ToolFinished)
     assert seen[6].failed
-    assert [event.type for event in seen] == ["text"] * 3 + ["tool_started"] * 2 + ["tool_finished"] * 2 + ["text"]
+    assert [event.type for event in seen] == ["text"] * 3 + ["tool_started"] * 2 + ["tool_finished"] * 2 + [
+        "text"
+    ]
     assert events.result == "3"
 
 

@@ -138,9 +138,7 @@ def test_the_model_is_told_what_tools_answer(server: OpenAIServer, llm: LLM, ask
     ]
     assert_valid(server.chats[1].messages)
     assert [message.role for message in result.messages] == ["user", "assistant", *["tool"] * 5, "assistant"]
-    assert result.usage.total == sum(
-        reply.prompt + reply.completion for reply in [result.usage]
-    )
+    assert result.usage.total == sum(reply.prompt + reply.completion for reply in [result.usage])
 
 
 def test_calls_of_one_step_run_together(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
@@ -182,7 +180,11 @@ def test_the_model_that_never_stops_calling(server: OpenAIServer, llm: LLM, ask:
 
 def test_ids_that_a_server_leaves_out_or_repeats(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
     def call(id_: str) -> dict[str, Any]:
-        return {"id": id_, "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+        return {
+            "id": id_,
+            "type": "function",
+            "function": {"name": "weather", "arguments": '{"city": "Oslo"}'},
+        }
 
     server.reply(Reply(tool_calls=[call("x"), call("x"), call("")]), "done")
     ask(Agent(tools=[weather], llm=llm), "Oslo?")

@@ -87,7 +87,9 @@ def long_answers(server: OpenAIServer) -> list[str]:
 def check_stateless(server: OpenAIServer, steps: list[dict[str, Any]], summarized: list[str]) -> None:
     """Every question was answered from a prompt that fits, and none is in neither prompt nor summary."""
     prompts = [
-        request.messages for request in server.chats if "running summary" not in str(request.messages[0]["content"])
+        request.messages
+        for request in server.chats
+        if "running summary" not in str(request.messages[0]["content"])
     ]
     assert len(prompts) == len(steps)
     assert len(summarized) >= 2
@@ -130,7 +132,13 @@ def test_the_typescript_client(server: OpenAIServer, app: str) -> None:
     summarized = long_answers(server)
     questions = "".join(f"Question {number}.\n" for number in range(30))
     done = subprocess.run(
-        [str(node()), "--experimental-strip-types", "--no-warnings", str(EXAMPLES / "server" / "client.ts"), app],
+        [
+            str(node()),
+            "--experimental-strip-types",
+            "--no-warnings",
+            str(EXAMPLES / "server" / "client.ts"),
+            app,
+        ],
         input=questions,
         capture_output=True,
         text=True,
@@ -148,7 +156,11 @@ def test_the_session_endpoints(server: OpenAIServer, app: str) -> None:
     assert post(f"{url}/turns", {"message": "I'm Bob.", "turn_id": "1"})["response"] == "Hello Bob."
     assert post(f"{url}/turns", {"message": "I'm Bob.", "turn_id": "1"})["response"] == "Hello Bob."
     assert post(f"{url}/turns", {"message": "Who am I?"})["response"] == "Bob."
-    assert [message["content"] for message in server.chats[1].messages][1:] == ["I'm Bob.", "Hello Bob.", "Who am I?"]
+    assert [message["content"] for message in server.chats[1].messages][1:] == [
+        "I'm Bob.",
+        "Hello Bob.",
+        "Who am I?",
+    ]
 
     server.reply(Reply.tools(("delete_note", {"name": "list"})), "Deleted.")
     waiting = post(f"{url}/turns", {"message": "Delete the list."})
@@ -163,7 +175,11 @@ def test_the_session_endpoints(server: OpenAIServer, app: str) -> None:
     )
     with urllib.request.urlopen(request) as answer:
         events = [event.split("\n") for event in answer.read().decode().split("\n\n")[:-1]]
-    assert [json.loads(data[6:])["text"] for kind, data in events if kind == "event: text"] == ["one", " two", " three"]
+    assert [json.loads(data[6:])["text"] for kind, data in events if kind == "event: text"] == [
+        "one",
+        " two",
+        " three",
+    ]
     assert events[-1][0] == "event: end"
 
     with urllib.request.urlopen(url) as answer:

@@ -8,8 +8,9 @@
         def open_sessions(self, place, **options):
             return SessionStore(MyBackend(place), **options)
 
-Every test runs twice, through the sync and through the async methods. ``place`` is a fresh directory for each
-test; opened twice with the same ``place``, a durable backend shows the same sessions (say so with ``durable``).
+Every test runs twice, through the sync and through the async methods. ``place`` is a fresh directory for
+each test; opened twice with the same ``place``, a durable backend shows the same sessions (say so with
+``durable``).
 """
 
 from __future__ import annotations
@@ -44,7 +45,12 @@ CALL = {
     "content": None,
     "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}],
 }
-RESULT = {"role": "tool", "content": "é 🙂 \x00 \u2028 \" \\", "tool_call_id": "c", "extra": [1.5, None, {"": 2**70}]}
+RESULT = {
+    "role": "tool",
+    "content": 'é 🙂 \x00 \u2028 " \\',
+    "tool_call_id": "c",
+    "extra": [1.5, None, {"": 2**70}],
+}
 
 
 class Face:
@@ -139,13 +145,32 @@ class SessionContract(ABC):
 
     def test_ids_are_compared_exactly(self, sessions: Any) -> None:
         """Case, spaces, composed characters, wildcards: all tell sessions apart."""
-        ids = ["a", "A", "a ", " a", "a%", "a_", "é", "e\u0301", "a/b", "a\\b", "'; --", "ß", "ss", "1", "01", "🙂"]
+        ids = [
+            "a",
+            "A",
+            "a ",
+            " a",
+            "a%",
+            "a_",
+            "é",
+            "e\u0301",
+            "a/b",
+            "a\\b",
+            "'; --",
+            "ß",
+            "ss",
+            "1",
+            "01",
+            "🙂",
+        ]
         for number, id_ in enumerate(ids):
             sessions.append(id_, [{"role": "user", "content": str(number)}])
         for number, id_ in enumerate(ids):
             assert [message["content"] for message in sessions.messages(id_)] == [str(number)]
         assert sorted(info.id for info in sessions.list()) == sorted(ids)
-        assert sorted(info.id for info in sessions.list(prefix="a")) == sorted(i for i in ids if i.startswith("a"))
+        assert sorted(info.id for info in sessions.list(prefix="a")) == sorted(
+            i for i in ids if i.startswith("a")
+        )
         assert [info.id for info in sessions.list(prefix="a%")] == ["a%"]
         assert [info.id for info in sessions.list(prefix="a_")] == ["a_"]
         assert sessions.delete("a")
@@ -290,7 +315,9 @@ class SessionContract(ABC):
             list(pool.map(write, range(16)))
         texts = [message["content"] for message in sessions.messages("s")]
         assert texts[::2] == texts[1::2]
-        assert sorted(texts[::2]) == sorted(f"{writer}.{number}" for writer in range(16) for number in range(5))
+        assert sorted(texts[::2]) == sorted(
+            f"{writer}.{number}" for writer in range(16) for number in range(5)
+        )
         for writer in range(16):
             mine = [text for text in texts[::2] if text.startswith(f"{writer}.")]
             assert mine == sorted(mine)
