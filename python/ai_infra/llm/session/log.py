@@ -43,8 +43,7 @@ class Log:
             self.start, self._rest = tail.start, []
             self._single.clear()
         self._rest.extend(parsed(tail.messages))
-        self.length = tail.head.length
-        self._lowest = self.length
+        self._lowest = self.length = tail.head.length
 
     def add(self, messages: Iterable[Any]) -> None:
         """Take in a turn that was appended."""
@@ -64,13 +63,14 @@ class Log:
         """Forget what the last turn did not look at."""
         unused = min(self._lowest, self.length) - self.start
         if unused > len(self._rest) // 2:
+            if self.start == 0:
+                self._single[0] = self._rest[0]  # every turn looks whether the log begins with a system prompt
             del self._rest[:unused]
             self.start += unused
 
     def at(self, position: int) -> Any:
         """The message at ``position``."""
         if position >= self.start:
-            self._lowest = min(self._lowest, position)
             return self._rest[position - self.start]
         if position in self._single:
             return self._single[position]

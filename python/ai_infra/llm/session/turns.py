@@ -177,7 +177,6 @@ class Turns:
         self._remember(turn)
 
     def _remember(self, turn: OpenTurn) -> None:
-        turn.log.trim()
         with self._lock:
             self._logs[turn.session] = turn.log
             self._logs.move_to_end(turn.session)
@@ -199,6 +198,7 @@ class Turns:
             turn.log = Log(head.ref)
         if head.length == turn.log.length + len(rows):
             turn.log.add(parsed(rows))
+            turn.log.trim()
             self._remember(turn)
         turn.head, turn.state = head, state
 
