@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ai_infra.llm.agent import Agent
     from ai_infra.llm.client import LLM
     from ai_infra.llm.response import ChatDelta, ChatResponse, Usage
     from ai_infra.llm.streaming import AsyncChatStream, ChatStream
 
-__all__ = ["LLM", "AsyncChatStream", "ChatDelta", "ChatResponse", "ChatStream", "Usage"]
+__all__ = ["LLM", "Agent", "AsyncChatStream", "ChatDelta", "ChatResponse", "ChatStream", "Usage"]
 
 _ROOMS = {
     "LLM": "client",
+    "Agent": "agent",
     "AsyncChatStream": "streaming",
     "ChatDelta": "response",
     "ChatResponse": "response",
