@@ -60,7 +60,9 @@ class Bench:
         from ai_infra.llm.tools import Tool
 
         history: list[Any] = [{"role": "system", "content": SYSTEM}]
-        options: dict[str, Any] = {"tools": [Tool(tool).to_openai() for tool in self.tools]} if self.tools else {}
+        options: dict[str, Any] = (
+            {"tools": [Tool(tool).to_openai() for tool in self.tools]} if self.tools else {}
+        )
 
         def turn() -> None:
             history.append({"role": "user", "content": ASKED})
@@ -115,7 +117,14 @@ class Bench:
         return self._langgraph(SqliteSaver(sqlite3.connect(path, check_same_thread=False)))
 
     def _openai_agents(self, path: str) -> Turn:
-        from agents import Agent, OpenAIChatCompletionsModel, Runner, SQLiteSession, function_tool, set_tracing_disabled
+        from agents import (
+            Agent,
+            OpenAIChatCompletionsModel,
+            Runner,
+            SQLiteSession,
+            function_tool,
+            set_tracing_disabled,
+        )
         from openai import AsyncOpenAI
 
         set_tracing_disabled(True)
@@ -150,7 +159,9 @@ KINDS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tool", action="store_true")
@@ -159,7 +170,11 @@ def main() -> None:
 
     mode = "tool" if options.tool else "text"
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, "-c", SERVER, mode],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     )
     assert server.stdout is not None
     url = server.stdout.readline().strip()
