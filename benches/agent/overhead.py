@@ -3,10 +3,10 @@
     pip install -r benches/agent/requirements.txt
     python benches/agent/overhead.py [--turns 20] [--rounds 7] [--tool]
 
-All talk to the same local server (a process of its own, a fixed answer) and keep the same conversation. In every
-round each of them makes one new session of so many turns; rounds are interleaved. Printed is the median over the
-rounds of the median turn, less that of the bare call (`openai` with a list that grows), and the ratio to ours.
-With --tool each turn calls one tool, so that the bare one is two calls and a function.
+All talk to the same local server (a process of its own, a fixed answer) and keep the same conversation. In
+every round each of them makes one new session of so many turns; rounds are interleaved. Printed is the median
+over the rounds of the median turn, less that of the bare call (`openai` with a list that grows), and the
+ratio to ours. With --tool each turn calls one tool, so that the bare one is two calls and a function.
 """
 
 from __future__ import annotations
