@@ -61,6 +61,12 @@ class Tool:
         self.is_async: bool = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
         )
+        if self.is_async and hasattr(function, "__code__"):
+            # What `inspect.iscoroutinefunction` looks at in objects that stand for functions: frameworks ask it
+            # whether to await.
+            self.__code__ = function.__code__
+            self.__defaults__ = getattr(function, "__defaults__", None)
+            self.__kwdefaults__ = getattr(function, "__kwdefaults__", None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
