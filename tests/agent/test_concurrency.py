@@ -217,6 +217,27 @@ def test_who_reads_a_stream_is_told_that_it_begins_again(
         assert [event.type for event in events] == ["text"] * 2 + ["turn_restarted"] + ["text"] * 2
 
 
+def test_the_same_turn_made_by_two_is_there_once(
+    server: OpenAIServer, llm: LLM, tmp_path: Path, ask: Ask
+) -> None:
+    """A client that asked again, and reached another worker: both answer with what is stored."""
+    with sqlite(tmp_path / "s.db") as mine, sqlite(tmp_path / "s.db") as others:
+        other = Agent(llm=llm, session=others)
+
+        def overtake(request: Request) -> Reply:
+            server.reply("theirs")
+            assert other.run("one", session_id="s", turn_id="t") == "theirs"
+            return Reply("mine")
+
+        server.reply(overtake)
+        result = ask(Agent(llm=llm, session=mine), "one", session_id="s", turn_id="t")
+        assert (result, len(mine.messages("s"))) == ("theirs", 2)
+        server.reply("next")
+        assert mine.turns._logs["s"].length == 2
+        assert len(ask(Agent(llm=llm, session=mine), "two", session_id="s").messages) == 4
+        assert [message["content"] for message in server.chats[-1].messages] == ["one", "theirs", "two"]
+
+
 def test_who_lost_a_race_is_let_finish(server: OpenAIServer, llm: LLM, tmp_path: Path) -> None:
     """The others wait as long as it has asked for, and no longer than they were told to."""
     with sqlite(tmp_path / "s.db") as loser, sqlite(tmp_path / "s.db", wait=0.3) as other:

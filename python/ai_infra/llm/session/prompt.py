@@ -41,10 +41,14 @@ class Policy:
 
 @dataclass
 class OpenTurn:
-    """A turn that is under way, and the session as it was read for it."""
+    """A turn that is under way, and the session as it was read for it.
+
+    ``named`` says that the turn's id came from outside, so that somebody else may be making the same turn.
+    """
 
     session: str
     turn_id: str
+    named: bool = False
     log: Log = field(default_factory=lambda: Log(0))
     head: Head | None = None
     state: State = field(default_factory=State)
