@@ -218,3 +218,22 @@ def test_langchain_tools_and_back(server: OpenAIServer, llm: LLM, ask: Ask) -> N
     there = Tool(weather).to_langchain()
     assert there.invoke({"city": "Oslo"}) == "Oslo: 7 C, 1 day(s)"
     assert asyncio.run(Tool(population).to_langchain().ainvoke({"city": "Oslo"}))["people"] == 717_710
+
+
+def test_closures_share_a_schema_and_nothing_else() -> None:
+    def make(user: str, most: int) -> Tool:
+        def recall(query: str, limit: int = most) -> str:
+            """Recall."""
+            return f"{user}: {query} {limit}"
+
+        return Tool(recall)
+
+    ann, bob, cy = make("Ann", 1), make("Bob", 1), make("Cy", 2)
+    assert ann.arguments is bob.arguments
+    assert cy.arguments is not ann.arguments
+    assert [tool.run({"query": "x"}) for tool in (ann, bob, cy)] == ["Ann: x 1", "Bob: x 1", "Cy: x 2"]
+    one, true = make("one", 1), make("true", True)
+    assert (
+        one.parameters["properties"]["limit"]["default"]
+        is not true.parameters["properties"]["limit"]["default"]
+    )

@@ -9,7 +9,7 @@ from functools import cached_property, update_wrapper
 from typing import Any, get_type_hints
 
 from ai_infra.errors import ConfigurationError
-from ai_infra.llm.tools.schema import Arguments, describe
+from ai_infra.llm.tools.schema import Arguments, arguments_of, describe
 
 __all__ = ["Tool"]
 
@@ -103,7 +103,7 @@ class Tool:
             hints = get_type_hints(self.function, include_extras=True)
         except (NameError, TypeError, AttributeError):
             hints = dict(getattr(self.function, "__annotations__", {}))
-        return Arguments(self.name, self.__signature__, hints, self._described)
+        return arguments_of(self.name, self.function, self.__signature__, hints, self._described)
 
     def bind(self, arguments: str | Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a model's call, checked and converted: what to pass by position and by name.
