@@ -51,9 +51,12 @@ def main() -> None:
     )
     assert server.stdout is not None
     url = server.stdout.readline().strip()
+    bench: Bounded | None = None
     for kind in options.kinds:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            turn = getattr(Bounded(url, Path(folder), tool=False), kind)()
+            bench = bench or Bounded(url, Path(folder), tool=False)
+            bench.folder = Path(folder)
+            turn = getattr(bench, kind)()
             turn()
             taken = []
             for _ in range(options.turns):
