@@ -115,8 +115,11 @@ def shown(
     elif result.action == "trimmed":
         if policy.summarize:
             log.warning("turn %s: no summary could be made; the prompt was trimmed instead", turn.turn_id)
-        if policy.max_tokens is None and known is None and model:
-            model_info(model)  # warns, once, that a window was assumed
+        if policy.max_tokens is None and known is None:
+            if model:
+                model_info(model)  # warns, once, that a window was assumed
+            else:
+                log.warning("nobody says what model this is: prompts are kept within %d tokens", budget)
     return result.messages
 
 

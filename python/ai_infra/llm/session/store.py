@@ -221,11 +221,11 @@ class SessionStore:
 
         A turn that is under way then finds the session gone, and begins a new one under the same id.
         """
-        return run(self._backend.delete(session_id))
+        return run(self._delete(session_id))
 
     async def adelete(self, session_id: str) -> bool:
         """:meth:`delete` for asyncio."""
-        return await arun(self._backend.delete(session_id))
+        return await arun(self._delete(session_id))
 
     def close(self) -> None:
         """Let running operations finish, then close. Later calls raise ``StorageClosedError``."""
@@ -253,6 +253,11 @@ class SessionStore:
 
     # The operations, each written once
     # ------------------------------------------------------------------------
+
+    def _delete(self, session_id: str) -> Flow[bool]:
+        there = yield from self._backend.delete(session_id)
+        self.turns.forget(session_id)
+        return there
 
     def _head(self, session_id: str) -> Flow[Head | None]:
         tail = yield from self._backend.load(session_id, ref=0, start=0, last=0)

@@ -155,6 +155,11 @@ class Turns:
             while len(self._logs) > KNOWN_SESSIONS:
                 self._logs.popitem(last=False)
 
+    def forget(self, session: str) -> None:
+        """Drop what is kept in memory of a session."""
+        with self._lock:
+            self._logs.pop(session, None)
+
     def append(self, turn: OpenTurn, messages: Sequence[Any], state: State) -> Flow[None]:
         """Append the messages of the turn and set the state, in one transaction. Ends nothing else.
 
