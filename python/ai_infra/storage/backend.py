@@ -1,11 +1,15 @@
 """What a backend of :class:`~ai_infra.llm.memory.MemoryStore` has to do.
 
-Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside, so that
-one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the reading
+Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside, so
+that
+one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the
+reading
 of the store's clock, and a backend with a clock of its own (PostgreSQL) may use that one instead.
 
-A backend takes what the user passed, and refuses bad input with the validator of the core (``canonical_json``,
-``canonical_filter``, ``check_key``, ``check_namespace``) before it writes anything, so every backend gives the same
+A backend takes what the user passed, and refuses bad input with the validator of the core
+(``canonical_json``,
+``canonical_filter``, ``check_key``, ``check_namespace``) before it writes anything, so every backend gives
+the same
 verdicts. :mod:`ai_infra.testing.contract` holds it to all of this.
 """
 
@@ -67,7 +71,8 @@ class StoreBackend(Protocol):
     def select(
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
     ) -> Flow[list[Row]]:
-        """The live items of a namespace (everywhere for None), ordered by the parts of the namespace and then by
+        """The live items of a namespace (everywhere for None), ordered by the parts of the namespace and
+        then by
         key, both by code point. The filter works before offset and limit."""
 
     def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
@@ -83,7 +88,8 @@ class StoreBackend(Protocol):
         """Delete up to ``limit`` items that expired by ``until``; returns how many."""
 
     def purge(self, now: int) -> Flow[int]:
-        """Delete what has expired, and leave no trace of anything deleted; returns how many expired items went."""
+        """Delete what has expired, and leave no trace of anything deleted; returns how many expired items
+        went."""
 
     def close(self) -> Flow[None]:
         """Let running operations finish, then close. Later calls raise ``StorageClosedError``."""

@@ -1,6 +1,7 @@
 """The local backend: the core's SQLite engine, in a file or in memory.
 
-One call into the core is one whole operation, with the GIL released; the async face runs that call on a thread.
+One call into the core is one whole operation, with the GIL released; the async face runs that call on a
+thread.
 """
 
 from __future__ import annotations

@@ -44,9 +44,9 @@ fn write(value: &Bound<'_, PyAny>, out: &mut Writer) -> Result<()> {
         for (index, (key, value)) in dict.iter().enumerate() {
             let Ok(key) = key.cast::<PyString>() else {
                 let kind = type_name(&key);
-                return Err(
-                    out.refuse(&format!("a key is {kind}, and keys of JSON are strings; turn it into one"))
-                );
+                return Err(out.refuse_key(&format!(
+                    "a key is {kind}, and keys of JSON are strings; turn it into one"
+                )));
             };
             let key = text(key, || format!("a key of {}", out.place()))?;
             out.key(index, key);

@@ -30,12 +30,12 @@ class MemoryStore(ScopedMemory, StoreFiles):
     """A namespaced key-value store with expiry, versions, filters and search.
 
     ``MemoryStore()`` keeps everything in memory, ``MemoryStore.sqlite(path)`` in one file that threads and
-    processes share. Every method has an ``a…`` twin for asyncio. What ``put`` returned for is durable (SQLite:
-    write-ahead log with ``synchronous=FULL``). Use it as a context manager, or call :meth:`close`.
+    processes share. Every method has an ``a…`` twin for asyncio. What ``put`` returned for is durable
+    (SQLite: write-ahead log with ``synchronous=FULL``). Use it as a context manager, or call :meth:`close`.
 
     A namespace is a tuple of non-empty strings, or one string. A value is a dict that JSON can hold exactly
-    (tuples come back as lists); what is not is refused with :class:`~ai_infra.errors.InvalidValueError` before
-    anything is written.
+    (tuples come back as lists); what is not is refused with
+    :class:`~ai_infra.errors.InvalidValueError` before anything is written.
 
     Args:
         clock: seconds since 1970 UTC; expiry and time stamps follow it. For tests.
@@ -71,7 +71,8 @@ class MemoryStore(ScopedMemory, StoreFiles):
 
         Raises:
             ConfigurationError: a directory, or a folder that does not exist.
-            StorageCorruptError: the file is foreign, damaged or written by a newer version; it is left untouched.
+            StorageCorruptError: the file is foreign, damaged or written by a newer version; it is left
+                untouched.
             StorageError: the file is read-only or cannot be opened.
         """
         backend = LocalBackend(path, timeout=timeout, max_value_bytes=max_value_bytes)
@@ -173,7 +174,9 @@ class MemoryStore(ScopedMemory, StoreFiles):
         filter: dict[str, Any] | None = None,
         recursive: bool = False,
     ) -> Items:
-        """The items of a namespace, ordered by namespace and key. Filter and expiry work before offset and limit.
+        """The items of a namespace, ordered by namespace and key.
+
+        Filter and expiry work before offset and limit.
 
         Args:
             namespace: where.
@@ -200,13 +203,21 @@ class MemoryStore(ScopedMemory, StoreFiles):
         return await arun(self._list(namespace, recursive, filter, limit, offset))
 
     def count(
-        self, namespace: Namespace | None = None, *, filter: dict[str, Any] | None = None, recursive: bool = False
+        self,
+        namespace: Namespace | None = None,
+        *,
+        filter: dict[str, Any] | None = None,
+        recursive: bool = False,
     ) -> int:
         """How many items there are in a namespace; in the whole store without one."""
         return run(self._count(namespace, recursive, filter))
 
     async def acount(
-        self, namespace: Namespace | None = None, *, filter: dict[str, Any] | None = None, recursive: bool = False
+        self,
+        namespace: Namespace | None = None,
+        *,
+        filter: dict[str, Any] | None = None,
+        recursive: bool = False,
     ) -> int:
         """:meth:`count` for asyncio."""
         return await arun(self._count(namespace, recursive, filter))
@@ -250,7 +261,9 @@ class MemoryStore(ScopedMemory, StoreFiles):
         """
         return run(self._export(target, namespace))
 
-    async def aexport(self, target: str | os.PathLike[str] | IO[str], namespace: Namespace | None = None) -> int:
+    async def aexport(
+        self, target: str | os.PathLike[str] | IO[str], namespace: Namespace | None = None
+    ) -> int:
         """:meth:`export` for asyncio."""
         return await arun(self._export(target, namespace))
 

@@ -44,7 +44,9 @@ def check_version(value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
-        raise InvalidInputError(f"expected_version={value!r} is no version; pass item.version, or 0 for a new item")
+        raise InvalidInputError(
+            f"expected_version={value!r} is no version; pass item.version, or 0 for a new item"
+        )
     return int(value)
 
 
@@ -99,8 +101,8 @@ class StoreFlows:
         for index, entry in enumerate(items):
             if not isinstance(entry, tuple | list) or len(entry) not in (3, 4):
                 raise InvalidInputError(
-                    f"item {index} of the batch is not (namespace, key, value) or (namespace, key, value, ttl); "
-                    "nothing was written"
+                    f"item {index} of the batch is not (namespace, key, value) or "
+                    "(namespace, key, value, ttl); nothing was written"
                 )
             expiry = self._expiry(entry[3], now) if len(entry) == 4 else default
             writes.append(Write(entry[0], entry[1], entry[2], expiry))
@@ -124,7 +126,9 @@ class StoreFlows:
         found = yield from self._backend.delete(_places(keys), self._now())
         return sum(found)
 
-    def _list(self, namespace: Any, recursive: bool, filter: Any, limit: Any, offset: Any) -> Flow[list[MemoryItem]]:
+    def _list(
+        self, namespace: Any, recursive: bool, filter: Any, limit: Any, offset: Any
+    ) -> Flow[list[MemoryItem]]:
         bound, skip = check_limit("limit", limit, optional=True), check_limit("offset", offset)
         rows = yield from self._backend.select(
             namespace, recursive=recursive, filter=filter, limit=bound, offset=skip or 0, now=self._now()

@@ -15,6 +15,8 @@ from ai_infra.storage.backend import Row, Write
 
 T = TypeVar("T")
 
+_LINE_BREAKERS = (("\x85", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
+
 
 def _threaded(call: Callable[[], T]) -> Call:
     return Call(call, lambda: asyncio.to_thread(call))
@@ -57,8 +59,12 @@ def _write(rows: list[Row], file: IO[str]) -> None:
                 "version": row.version,
             }
         )
-        # The value goes out as the very bytes that are stored.
-        file.write(f'{head[:-1]}, "value": {row.json}, {tail[1:]}\n')
+        # The value goes out as the very text that is stored, save the characters that end a line for some
+        # readers (`str.splitlines`); inside JSON they can only be in strings.
+        line = f'{head[:-1]}, "value": {row.json}, {tail[1:]}\n'
+        for breaker, escape in _LINE_BREAKERS:
+            line = line.replace(breaker, escape)
+        file.write(line)
 
 
 def _read(source: str | os.PathLike[str] | Iterable[str]) -> list[Write]:
@@ -79,7 +85,9 @@ def _line(number: int, line: str) -> Write:
     times = [entry.get(name) for name in ("created_at", "updated_at", "version", "expires_at")]
     for name, number_ in zip(("created_at", "updated_at", "version", "expires_at"), times, strict=True):
         if number_ is not None and (type(number_) is not int or not 0 <= number_ < 2**62):
-            raise InvalidInputError(f"line {number}: {name}={number_!r} is no whole number; nothing was imported")
+            raise InvalidInputError(
+                f"line {number}: {name}={number_!r} is no whole number; nothing was imported"
+            )
     created, updated, version, expires = times
     restored = None if created is None or updated is None else (created, updated, version or 1)
     return Write(

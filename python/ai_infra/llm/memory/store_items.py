@@ -58,7 +58,8 @@ class MemoryItem:
 
     @property
     def version(self) -> int:
-        """1 for a new item, one more with each write; pass it as ``expected_version`` to change only this one."""
+        """1 for a new item, one more with each write; pass it as ``expected_version`` to change only this
+        one."""
         return self._row.version
 
     def __eq__(self, other: object) -> bool:

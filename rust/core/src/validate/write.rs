@@ -69,6 +69,12 @@ impl Writer {
         Error::InvalidValue(format!("{}: {why}", self.place()))
     }
 
+    /// The refusal of a key of the innermost dict.
+    pub fn refuse_key(&mut self, why: &str) -> Error {
+        self.path.pop();
+        self.refuse(why)
+    }
+
     fn room(&self) -> Result<()> {
         if self.out.len() > self.limits.bytes {
             return Err(Error::InvalidValue(format!(
