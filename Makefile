@@ -12,18 +12,19 @@ help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # Two layers, so that the demo does not wait for the test tools.
-$(VENV)/.base: pyproject.toml constraints.txt
+$(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -c constraints.txt pip maturin openai
+	$(PIP) install --upgrade -c constraints.txt pip
+	$(PIP) install -c constraints.txt --group demo
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.base
-	$(PIP) install -c constraints.txt -r requirements-dev.txt
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) install -c constraints.txt --group dev
 	@touch $@
 
 .PHONY: build
-build: $(VENV)/.base
-	$(BIN)/maturin develop --release --quiet --skip-install 2>/dev/null || $(BIN)/maturin develop --release --quiet
+build: $(VENV)/.demo
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --quiet
 
 demo: build  ## the main job on the conversation that ships with the product
 	$(BIN)/ai-infra demo
@@ -55,7 +56,7 @@ bench: $(VENV)/.dev build  ## side by side with the peers, in one run
 	$(PIP) install -r benches/requirements.txt
 	$(BIN)/python -m benches
 
-wheel: $(VENV)/.base  ## a wheel for this platform, in dist/
+wheel: $(VENV)/.demo  ## a wheel for this platform, in dist/
 	$(BIN)/maturin build --release --out dist
 
 clean:  ## remove what was built

@@ -16,6 +16,7 @@ from ai_infra.testing.replies import Reply, Request
 from ai_infra.testing.wire import estimate
 
 LABEL = "[local stand-in, no model]"
+_LONG = 240  # characters: what is longer is data, not a sentence
 SUMMARY_TOKENS = 256  # the bound of a summary when the request names none
 
 _SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?。！？]+(?=\s|$)|[。！？]|[.!?](?=\S)[^\s]*)*")
@@ -69,13 +70,13 @@ def summarize(texts: Sequence[tuple[str, str]], tokens: int) -> str:
     """The sentences with the most facts, in their order, within ``tokens``.
 
     A fact is a number, a name (a capital inside a sentence), or a word in quotes or code marks. Sentences
-    that only ask for the summary are left out.
+    that only ask for the summary are left out, and what is too long to be one.
     """
     content = [text for role, text in texts if role != "system"]
     seen: dict[str, None] = {}
     for text in content:
         for sentence in _sentences(text):
-            if "summar" not in sentence.lower() and LABEL not in sentence:
+            if len(sentence) <= _LONG and "summar" not in sentence.lower() and LABEL not in sentence:
                 seen.setdefault(sentence)
     sentences = list(seen)
     ranked = sorted(range(len(sentences)), key=lambda n: (-_facts(sentences[n]), n))
@@ -101,9 +102,9 @@ def _bound(request: Request) -> int:
         value = request.body.get(name)
         if isinstance(value, int) and value > 0:
             return value
-    text = " ".join(_text(message) for message in request.messages)
-    named = re.search(r"(\d+)\s+tokens", text)
-    return int(named.group(1)) if named else SUMMARY_TOKENS
+    # The last one named: the request's own words come after what is to be summarized.
+    named = re.findall(r"(\d+)\s+tokens", " ".join(_text(message) for message in request.messages))
+    return int(named[-1]) if named else SUMMARY_TOKENS
 
 
 def _tool_call(

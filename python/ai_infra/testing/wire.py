@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ai_infra import _core
 from ai_infra.testing.replies import Reply, Request
 
 _CREATED = 1_700_000_000
 _FRAGMENT = 7  # characters of a tool's arguments in one event: small, so that assembling is tested
+_ENCODING = _core.Encoding("o200k_base")
 
 
 def estimate(text: str) -> int:
-    """Tokens of ``text``, at four bytes each: an estimate, and the usage block says no more than that."""
-    return (len(text.encode("utf-8", "replace")) + 3) // 4
+    """Tokens of ``text`` in o200k_base: exact for the text, an estimate for what a service makes of it."""
+    return _ENCODING.count(text)
 
 
 def completed(request: Request, reply: Reply) -> Reply:
