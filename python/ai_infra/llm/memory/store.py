@@ -78,6 +78,52 @@ class MemoryStore(ScopedMemory, StoreFiles):
         backend = LocalBackend(path, timeout=timeout, max_value_bytes=max_value_bytes)
         return cls(clock=clock, backend=backend)
 
+    @classmethod
+    def postgres(
+        cls,
+        dsn: str,
+        *,
+        schema: str = "ai_infra",
+        tenant: str = "",
+        pool_size: int = 10,
+        timeout: float = 30.0,
+        prepare: bool = True,
+        clock: Callable[[], float] | None = None,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+    ) -> Self:
+        """A store in a PostgreSQL database that any number of machines share; needs the extra ``postgres``.
+
+        Nothing is connected before the first operation, which also makes or upgrades the tables. Expiry and time
+        stamps follow the database's clock. After a restart of the server operations go on by themselves.
+
+        Args:
+            dsn: a URL (``postgresql://user:password@host/database``) or a libpq connection string.
+            schema: where the tables are.
+            tenant: whose items these are; a store sees no other tenant's. Empty: a store without tenants.
+            pool_size: connections at most; stores of one connection string share them.
+            timeout: seconds for a whole operation, waiting and new attempts included.
+            prepare: False behind a connection pooler that cannot keep prepared statements.
+            clock: follow this clock in place of the database's. For tests.
+            max_value_bytes: as in the class.
+
+        Raises:
+            ConfigurationError: the connection string or an option is wrong; the message holds no password.
+            MissingDependencyError: psycopg is not installed.
+        """
+        from ai_infra.storage.postgres import PostgresBackend
+
+        backend = PostgresBackend(
+            dsn,
+            schema=schema,
+            tenant=tenant,
+            pool_size=pool_size,
+            timeout=timeout,
+            prepare=prepare,
+            caller_clock=clock is not None,
+            max_value_bytes=max_value_bytes,
+        )
+        return cls(clock=clock or time.time, backend=backend)
+
     # One item -----------------------------------------------------------------------------------------------
 
     def put(

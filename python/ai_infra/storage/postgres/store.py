@@ -1,0 +1,354 @@
+"""``MemoryStore`` on PostgreSQL: items. See ``sql/items.sql`` for the statements."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ai_infra._core import canonical_json, check_key, check_namespace
+from ai_infra._flow import Call, Flow
+from ai_infra.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidInputError,
+    InvalidNamespaceError,
+    InvalidTextError,
+    InvalidValueError,
+    StorageClosedError,
+)
+from ai_infra.storage.backend import Place, Row, Write
+from ai_infra.storage.local import MAX_VALUE_BYTES
+from ai_infra.storage.postgres.database import share
+from ai_infra.storage.postgres.documents import document
+from ai_infra.storage.postgres.dsn import Dsn
+from ai_infra.storage.postgres.filters import compile_filter
+from ai_infra.storage.postgres.migrate import ensure_ready
+from ai_infra.storage.postgres.statements import Statements, check_schema
+from ai_infra.storage.postgres.work import Ask, Script, ask, work
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+ALL = (b"", b"\xff")
+"""The range of every namespace: no UTF-8 begins with this byte."""
+
+
+class Ready(NamedTuple):
+    """A write that was checked."""
+
+    ns: bytes
+    key: str
+    json: str
+    document: str | None
+    write: Write
+
+
+def encode(parts: Iterable[str]) -> bytes:
+    """A checked namespace as it is stored: each part and a zero byte."""
+    return b"".join(part.encode() + b"\0" for part in parts)
+
+
+def decode(ns: bytes) -> tuple[str, ...]:
+    """The parts of a stored namespace."""
+    return tuple(ns.decode().split("\0")[:-1])
+
+
+def subtree(ns: bytes) -> tuple[bytes, bytes]:
+    """The range of a namespace and everything below it: from the first, and before the second."""
+    return ns, ns[:-1] + b"\x01"
+
+
+class PostgresBackend:
+    """Items in a schema of a PostgreSQL database that any number of processes share.
+
+    Nothing is connected before the first operation, which also brings the schema up to date.
+
+    Args:
+        dsn: a URL or a libpq connection string.
+        schema: where the tables are; made if there is none.
+        tenant: whose items these are; a store sees no other tenant's. Empty: a store without tenants.
+        pool_size: connections at most, for the sync callers and for each event loop; stores of one connection
+            string share them, and the largest size counts.
+        timeout: seconds for a whole operation, with waiting for a connection and with new attempts after the
+            server went away.
+        prepare: prepare statements that are run often; False behind a pooler that cannot (PgBouncer before 1.21).
+        caller_clock: follow the clock of the caller in place of the database's; for tests.
+        max_value_bytes: the largest value, as JSON.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "ai_infra",
+        tenant: str = "",
+        pool_size: int = 10,
+        timeout: float = 30.0,
+        prepare: bool = True,
+        caller_clock: bool = False,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+    ) -> None:
+        parsed = Dsn(dsn)
+        self._schema = check_schema(schema)
+        self._tenant = check_tenant(tenant)
+        self._caller_clock = caller_clock
+        self._max_value_bytes = max_value_bytes
+        self._sql = Statements("items.sql", self._schema, caller_clock=caller_clock)
+        self._database = share(parsed, pool_size, timeout, prepare)
+        self._closed = False
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+        """Write all or none."""
+        ready = self._check(writes)
+        waves = _waves(ready)
+        asks = [
+            (name, group, self._ask_put(name, group, now))
+            for wave in waves
+            for name, group in _kinds(wave).items()
+        ]
+        atomic = len(asks) > 1 or (len(ready) > 1 and asks[0][0] in ("put_new", "put_over"))
+
+        def script() -> Script[list[Any]]:
+            answers = []
+            for name, group, statement in asks:
+                rows = yield statement
+                if len(rows) < len(group):
+                    yield from self._conflict(group, rows, now)
+                answers.append((group, rows))
+            return answers
+
+        yield from self._open()
+        answers = yield from work(self._database, script, atomic=atomic)
+        done: dict[int, Row] = {}
+        for group, rows in answers:
+            stamps = {(ns, key): stamp for ns, key, *stamp in rows}
+            for item in group:
+                created, updated, expires, version = stamps[item.ns, item.key]
+                done[id(item)] = Row(decode(item.ns), item.key, item.json, created, updated, expires, version)
+        return [done[id(item)] for item in ready]
+
+    def _check(self, writes: Sequence[Write]) -> list[Ready]:
+        ready = []
+        for index, write in enumerate(writes):
+            try:
+                ns = encode(check_namespace(write.namespace))
+                check_key(write.key)
+                json = canonical_json(write.value, self._max_value_bytes)
+            except (InvalidTextError, InvalidValueError, InvalidNamespaceError, InvalidInputError) as error:
+                if len(writes) == 1:
+                    raise
+                raise type(error)(f"item {index} of the batch (nothing was written): {error}") from None
+            ready.append(Ready(ns, str(write.key), json, document(json), write))
+        return ready
+
+    def _ask_put(self, name: str, group: list[Ready], now: int) -> Ask:
+        writes = [item.write for item in group]
+        parameters: dict[str, Any] = {
+            "tenant": self._tenant,
+            "write": uuid.uuid4(),
+            "ns": [item.ns for item in group],
+            "key": [item.key for item in group],
+            "value": [item.json for item in group],
+            "doc": [item.document for item in group],
+            "until": [write.expires_at if name == "restore" else None for write in writes],
+        }
+        if name == "restore":
+            kept = [write.restored or (now, now, 1) for write in writes]
+            parameters["created"], parameters["updated"], parameters["version"] = (
+                list(column) for column in zip(*kept, strict=True)
+            )
+        else:
+            # How long it lives, not until when: only the database's clock knows what time it is.
+            parameters["life"] = [None if w.expires_at is None else w.expires_at - now for w in writes]
+            parameters["now"] = now
+        if name == "put_over":
+            parameters["expected"] = [write.expected for write in writes]
+        return Ask(self._sql[name], parameters)
+
+    def _conflict(self, group: list[Ready], rows: list[Any], now: int) -> Script[None]:
+        written = {(row[0], row[1]) for row in rows}
+        item = next(item for item in group if (item.ns, item.key) not in written)
+        found = yield Ask(
+            self._sql["get"], {"tenant": self._tenant, "ns": item.ns, "key": item.key, "now": now}
+        )
+        there = f"it has version {found[0][6]}" if found else "there is no such item"
+        raise ConflictError(
+            f"the item {item.key!r} was expected at version {item.write.expected}, and {there}; "
+            "read it again, then retry"
+        )
+
+    def delete(self, places: Sequence[Place], now: int) -> Flow[list[bool]]:
+        """Delete all in one transaction."""
+        wanted = self._places(places)
+        yield from self._open()
+        rows = yield from work(self._database, ask(self._sql["delete"], self._many(wanted, now)))
+        live = {(ns, key): alive for ns, key, alive in rows}
+        return [live.pop(place, False) for place in wanted]
+
+    def clear(self, namespace: Any, *, recursive: bool, now: int) -> Flow[int]:
+        """Delete a namespace's items."""
+        parameters: dict[str, Any] = {"tenant": self._tenant, "now": now}
+        where = self._where(namespace, recursive, None, parameters, needed=True)
+        yield from self._open()
+        rows = yield from work(self._database, ask(self._sql.fill("clear", where=where), parameters))
+        return int(rows[0][0])
+
+    def sweep(self, until: int, limit: int) -> Flow[int]:
+        """Delete a batch of expired items."""
+        # With the database's clock only the distance to now is taken from the caller.
+        age = 0 if self._caller_clock else max(0, round(time.time() * 1_000_000) - until)
+        parameters = {"tenant": self._tenant, "now": until, "age": age, "limit": limit}
+        yield from self._open()
+        rows = yield from work(self._database, ask(self._sql["sweep"], parameters))
+        return int(rows[0][0])
+
+    def purge(self, now: int) -> Flow[int]:
+        """Delete what expired, and have the space of deleted rows reused.
+
+        What the server keeps elsewhere (its log, replicas, backups) is the server's: see ``docs/postgres.md``.
+        """
+        total = 0
+        while True:
+            parameters = {"tenant": self._tenant, "now": now, "age": 0, "limit": 10_000}
+            yield from self._open()
+            rows = yield from work(self._database, ask(self._sql["sweep"], parameters))
+            total += int(rows[0][0])
+            if rows[0][0] < 10_000:
+                break
+        yield from work(self._database, ask(self._sql["vacuum"], {}))
+        return total
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
+        """Read items at one moment."""
+        wanted = self._places(places)
+        yield from self._open()
+        if len(wanted) == 1:
+            ns, key = wanted[0]
+            parameters = {"tenant": self._tenant, "ns": ns, "key": key, "now": now}
+            rows = yield from work(self._database, ask(self._sql["get"], parameters))
+        else:
+            rows = yield from work(self._database, ask(self._sql["get_many"], self._many(wanted, now)))
+        found = {(row[0], row[1]): _row(row) for row in rows}
+        return [found.get(place) for place in wanted]
+
+    def select(
+        self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
+    ) -> Flow[list[Row]]:
+        """The live items in order."""
+        parameters: dict[str, Any] = {"tenant": self._tenant, "now": now, "limit": limit, "offset": offset}
+        where = self._where(namespace, recursive, filter, parameters)
+        yield from self._open()
+        rows = yield from work(self._database, ask(self._sql.fill("select", where=where), parameters))
+        return [_row(row) for row in rows]
+
+    def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
+        """How many live items."""
+        parameters: dict[str, Any] = {"tenant": self._tenant, "now": now}
+        where = self._where(namespace, recursive, filter, parameters)
+        yield from self._open()
+        rows = yield from work(self._database, ask(self._sql.fill("count", where=where), parameters))
+        return int(rows[0][0])
+
+    def namespaces(self, root: Any, now: int) -> Flow[list[tuple[str, ...]]]:
+        """The namespaces with a live item."""
+        low, high = ALL if root is None else subtree(encode(check_namespace(root)))
+        parameters = {"tenant": self._tenant, "now": now, "low": low, "high": high}
+        yield from self._open()
+        rows = yield from work(self._database, ask(self._sql["namespaces"], parameters))
+        return [decode(row[0]) for row in rows]
+
+    # The whole ----------------------------------------------------------------------------------------------
+
+    def close(self) -> Flow[None]:
+        """Close; the pool goes with the last store that shares it."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._database.release():
+            yield Call(self._database.close, self._database.aclose)
+
+    def _open(self) -> Flow[None]:
+        if self._closed:
+            raise StorageClosedError("the store was closed; open a new one")
+        if self._schema not in self._database.ready:
+            yield from ensure_ready(self._database, self._schema)
+
+    def _places(self, places: Sequence[Place]) -> list[tuple[bytes, str]]:
+        wanted = []
+        for namespace, key in places:
+            ns = encode(check_namespace(namespace))
+            check_key(key)
+            wanted.append((ns, str(key)))
+        return wanted
+
+    def _many(self, wanted: list[tuple[bytes, str]], now: int) -> dict[str, Any]:
+        unique = sorted(set(wanted))
+        return {
+            "tenant": self._tenant,
+            "now": now,
+            "ns": [ns for ns, _ in unique],
+            "key": [key for _, key in unique],
+        }
+
+    def _where(
+        self, namespace: Any, recursive: bool, filter: Any, parameters: dict[str, Any], *, needed: bool = False
+    ) -> sql.Composed:
+        from psycopg import sql
+
+        conditions = compile_filter(filter, parameters)
+        if namespace is not None or needed:
+            ns = encode(check_namespace(namespace))
+            if recursive:
+                parameters["ns"], parameters["high"] = subtree(ns)
+                conditions.insert(0, sql.SQL("ns >= %(ns)s AND ns < %(high)s"))
+            else:
+                parameters["ns"] = ns
+                conditions.insert(0, sql.SQL("ns = %(ns)s"))
+        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+
+
+def check_tenant(tenant: Any) -> str:
+    """A tenant's name, checked."""
+    if tenant == "":
+        return ""
+    if not isinstance(tenant, str) or len(tenant.encode("utf-8", "replace")) > 128:
+        raise ConfigurationError(f"tenant={tenant!r} is no name of up to 128 bytes")
+    check_key(tenant)
+    return tenant
+
+
+def _row(row: Sequence[Any]) -> Row:
+    return Row(decode(row[0]), *row[1:])
+
+
+def _waves(ready: list[Ready]) -> list[list[Ready]]:
+    """Parts in which no place comes twice: one statement writes a row once."""
+    seen: dict[tuple[bytes, str], int] = {}
+    waves: list[list[Ready]] = []
+    for item in ready:
+        turn = seen.get((item.ns, item.key), 0)
+        seen[item.ns, item.key] = turn + 1
+        if turn == len(waves):
+            waves.append([])
+        waves[turn].append(item)
+    return waves
+
+
+def _kinds(wave: list[Ready]) -> dict[str, list[Ready]]:
+    """The statements a wave needs, and what each writes."""
+    kinds: dict[str, list[Ready]] = {}
+    for item in wave:
+        if item.write.restored is not None:
+            name = "restore"
+        elif item.write.expected is None:
+            name = "put"
+        else:
+            name = "put_over" if item.write.expected else "put_new"
+        kinds.setdefault(name, []).append(item)
+    return kinds
