@@ -85,6 +85,7 @@ class MemoryStore(ScopedMemory, StoreFiles):
         *,
         schema: str = "ai_infra",
         tenant: str = "",
+        row_level_security: bool = False,
         pool_size: int = 10,
         timeout: float = 30.0,
         prepare: bool = True,
@@ -93,13 +94,14 @@ class MemoryStore(ScopedMemory, StoreFiles):
     ) -> Self:
         """A store in a PostgreSQL database that any number of machines share; needs the extra ``postgres``.
 
-        Nothing is connected before the first operation, which also makes or upgrades the tables. Expiry and time
-        stamps follow the database's clock. After a restart of the server operations go on by themselves.
+        Nothing is connected before the first operation, which also makes or upgrades the tables. Expiry and
+        time stamps follow the database's clock. After a restart of the server operations go on by themselves.
 
         Args:
             dsn: a URL (``postgresql://user:password@host/database``) or a libpq connection string.
             schema: where the tables are.
             tenant: whose items these are; a store sees no other tenant's. Empty: a store without tenants.
+            row_level_security: let the database isolate the tenant, too; see ``docs/postgres.md``.
             pool_size: connections at most; stores of one connection string share them.
             timeout: seconds for a whole operation, waiting and new attempts included.
             prepare: False behind a connection pooler that cannot keep prepared statements.
@@ -116,6 +118,7 @@ class MemoryStore(ScopedMemory, StoreFiles):
             dsn,
             schema=schema,
             tenant=tenant,
+            row_level_security=row_level_security,
             pool_size=pool_size,
             timeout=timeout,
             prepare=prepare,

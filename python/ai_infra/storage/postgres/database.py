@@ -1,8 +1,8 @@
 """The connections to one server, shared by every store of one connection string in this process.
 
-Sync callers share one pool; each event loop has one of its own. Connections are in autocommit mode: one statement
-is one transaction and one round trip, and none is ever left "idle in transaction". A forked child leaves the
-parent's connections alone and opens its own.
+Sync callers share one pool; each event loop has one of its own. Connections are in autocommit mode: one
+statement is one transaction and one round trip, and none is ever left "idle in transaction". A forked child
+leaves the parent's connections alone and opens its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def share(dsn: Dsn, pool_size: int, timeout: float, prepare: bool) -> Database:
     if isinstance(pool_size, bool) or not isinstance(pool_size, int) or not 1 <= pool_size <= 1000:
         raise ConfigurationError(f"pool_size={pool_size!r} is no number of connections; pass 1 to 1000")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 86_400:
-        raise ConfigurationError(f"timeout={timeout!r} is no number of seconds; pass more than 0, up to a day")
+        raise ConfigurationError(
+            f"timeout={timeout!r} is no number of seconds; pass more than 0, up to a day"
+        )
     with _guard:
         key = (dsn.identity, timeout, prepare)
         database = _shared.get(key)
@@ -236,5 +238,7 @@ class Database:
     def _finish(self, pool: Any) -> None:
         """Close the idle connections of a pool whose loop does not run: nobody can await for it."""
         for connection in list(self._open):
-            if getattr(connection, "_pool", None) in (None, pool) and connection in getattr(pool, "_pool", ()):
+            if getattr(connection, "_pool", None) in (None, pool) and connection in getattr(
+                pool, "_pool", ()
+            ):
                 connection.pgconn.finish()

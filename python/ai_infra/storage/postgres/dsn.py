@@ -39,7 +39,9 @@ class Dsn:
         psycopg = require_psycopg()
         if not isinstance(text, str) or not text.strip():
             kind = "empty" if isinstance(text, str) else f"{type(text).__name__}, not text"
-            raise ConfigurationError(f"the connection string is {kind}; {_HOW}, such as os.environ['DATABASE_URL']")
+            raise ConfigurationError(
+                f"the connection string is {kind}; {_HOW}, such as os.environ['DATABASE_URL']"
+            )
         # The form of SQLAlchemy's URLs, postgresql+driver://, names the same server.
         plain = re.sub(r"^postgres(?:ql)?\+\w+://", "postgresql://", text.strip())
         parts: dict[str, Any] | None
@@ -50,7 +52,9 @@ class Dsn:
             parts = None
         reason = "it cannot be parsed" if parts is None else _fault(plain, parts)
         if reason or parts is None:
-            raise ConfigurationError(f"the connection string is wrong ({reason}; it is not shown here); {_HOW}")
+            raise ConfigurationError(
+                f"the connection string is wrong ({reason}; it is not shown here); {_HOW}"
+            )
         self.parameters = parts
         self._secrets = [secret for secret in (parts.get("password"), parts.get("sslpassword")) if secret]
 
@@ -95,4 +99,6 @@ def _fault(text: str, parts: dict[str, Any]) -> str | None:
 
 def _hosts(hosts: str) -> str:
     # Paths of sockets and IPv6 addresses may hold anything.
-    return ",".join(h for h in hosts.split(",") if not h.startswith(("/", "@")) and "::" not in h and h.count(":") < 2)
+    return ",".join(
+        h for h in hosts.split(",") if not h.startswith(("/", "@")) and "::" not in h and h.count(":") < 2
+    )

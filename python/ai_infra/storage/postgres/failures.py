@@ -72,7 +72,9 @@ def judge(error: BaseException, dsn: Dsn) -> Failure:
     if state.startswith(_LOST):
         return Failure(StorageUnavailableError(f"PostgreSQL at {dsn.name} went away ({text})"), Cure.CONNECT)
     if state in ("40001", "40P01"):
-        return Failure(StorageTimeoutError(f"other transactions kept this one from finishing ({text})"), Cure.AGAIN)
+        return Failure(
+            StorageTimeoutError(f"other transactions kept this one from finishing ({text})"), Cure.AGAIN
+        )
     if state == "57014":
         timeout = StorageTimeoutError(f"PostgreSQL cancelled the statement ({text}); nothing of it was kept")
         return Failure(timeout, Cure.NOTHING)
@@ -84,7 +86,9 @@ def judge(error: BaseException, dsn: Dsn) -> Failure:
     if state in ("XX001", "XX002"):
         return Failure(StorageCorruptError(f"the database is damaged ({text}); restore it"), Cure.NOTHING)
     if state in ("42P01", "3F000", "42703"):
-        gone = f"a table of ours is missing or altered ({text}); restore the schema, or use another schema name"
+        gone = (
+            f"a table of ours is missing or altered ({text}); restore the schema, or use another schema name"
+        )
         return Failure(StorageCorruptError(gone), Cure.NOTHING)
     if state == "42501":
         role = f"the database role lacks a right ({text}); see docs/postgres.md for the rights it needs"
@@ -96,7 +100,9 @@ def judge_connecting(error: BaseException, dsn: Dsn) -> Failure:
     """The same for an attempt to connect."""
     text = _text(error, dsn)
     cure = Cure.CONNECT if any(sign in text.lower() for sign in _COMING) else Cure.NOTHING
-    message = f"PostgreSQL at {dsn.name} cannot be reached ({text}); check the connection string and the server"
+    message = (
+        f"PostgreSQL at {dsn.name} cannot be reached ({text}); check the connection string and the server"
+    )
     if "password authentication" in text or "no password supplied" in text:
         message = f"PostgreSQL at {dsn.name} refused the user or the password of the connection string"
         return Failure(ConfigurationError(message), Cure.NOTHING)

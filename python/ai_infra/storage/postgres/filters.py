@@ -26,7 +26,9 @@ _ORDERS: dict[str, tuple[LiteralString, LiteralString]] = {
     name: (
         "(CASE jsonb_typeof({field}) WHEN 'number' THEN ({field})::numeric " + sign + " {operand}::numeric "
         "ELSE false END)",
-        "(CASE jsonb_typeof({field}) WHEN 'string' THEN ({field} #>> '{{}}') COLLATE \"C\" " + sign + " {operand} "
+        "(CASE jsonb_typeof({field}) WHEN 'string' THEN ({field} #>> '{{}}') COLLATE \"C\" "
+        + sign
+        + " {operand} "
         "ELSE false END)",
     )
     for name, sign in {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}.items()
@@ -45,7 +47,11 @@ def compile_filter(filter: Any, parameters: dict[str, Any]) -> list[sql.Composab
     text = canonical_filter(filter)
     conditions: list[sql.Composable] = []
     for path, wanted in json.loads(document(text) or text).items():
-        tests = wanted if isinstance(wanted, dict) and any(name[:1] == "$" for name in wanted) else {"$eq": wanted}
+        tests = (
+            wanted
+            if isinstance(wanted, dict) and any(name[:1] == "$" for name in wanted)
+            else {"$eq": wanted}
+        )
         field = _field(path, parameters)
         conditions.extend(_test(field, name, operand, parameters) for name, operand in tests.items())
     return conditions

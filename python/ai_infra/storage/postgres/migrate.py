@@ -16,7 +16,8 @@ def ensure_ready(database: Database, schema: str) -> Flow[None]:
 
     Raises:
         StorageCorruptError: a newer version of this library made it.
-        ConfigurationError: the role may not do what is needed; the message has the statement for somebody who may.
+        ConfigurationError: the role may not do what is needed; the message has the statement for somebody who
+            may.
     """
     if schema in database.ready:
         return
@@ -72,7 +73,8 @@ def _create(statements: Statements, schema: str) -> Script[None]:
         )
     if not there and not may_create:
         raise ConfigurationError(
-            f"the role {role!r} may not create schema {schema!r} in database {name!r}; as a role that may, run: "
+            f"the role {role!r} may not create schema {schema!r} in database {name!r}; as a role that "
+            "may, run: "
             f'CREATE SCHEMA {schema} AUTHORIZATION "{role}"'
         )
     if not there:

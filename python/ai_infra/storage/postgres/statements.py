@@ -17,7 +17,7 @@ CLOCK = "(SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)"
 CALLER_CLOCK = "(SELECT %(now)s::bigint)"
 """The clock that the caller passes; for tests."""
 
-MIGRATIONS = ("0001_items.sql",)
+MIGRATIONS = ("0001_items.sql", "0002_sessions.sql")
 
 
 @cache
@@ -39,9 +39,14 @@ def check_schema(name: Any) -> str:
     Raises:
         ConfigurationError: it is not.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name) or name.startswith("pg_"):
+    if (
+        not isinstance(name, str)
+        or not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name)
+        or name.startswith("pg_")
+    ):
         raise ConfigurationError(
-            f"schema={name!r} is no schema name; use up to 63 of a-z, 0-9 and _, not beginning with a digit or pg_"
+            f"schema={name!r} is no schema name; use up to 63 of a-z, 0-9 and _, not beginning with a "
+            "digit or pg_"
         )
     return name
 

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ai_infra._core import canonical_json, check_key, check_namespace
-from ai_infra._flow import Call, Flow
+from ai_infra._flow import Flow
 from ai_infra.errors import (
-    ConfigurationError,
     ConflictError,
     InvalidInputError,
     InvalidNamespaceError,
     InvalidTextError,
     InvalidValueError,
-    StorageClosedError,
 )
 from ai_infra.storage.backend import Place, Row, Write
 from ai_infra.storage.local import MAX_VALUE_BYTES
-from ai_infra.storage.postgres.database import share
+from ai_infra.storage.postgres.base import PostgresBase
 from ai_infra.storage.postgres.documents import document
-from ai_infra.storage.postgres.dsn import Dsn
 from ai_infra.storage.postgres.filters import compile_filter
-from ai_infra.storage.postgres.migrate import ensure_ready
-from ai_infra.storage.postgres.statements import Statements, check_schema
-from ai_infra.storage.postgres.work import Ask, Script, ask, work
+from ai_infra.storage.postgres.work import Ask, Script, work
 
 if TYPE_CHECKING:
     from psycopg import sql
@@ -60,44 +55,17 @@ def subtree(ns: bytes) -> tuple[bytes, bytes]:
     return ns, ns[:-1] + b"\x01"
 
 
-class PostgresBackend:
-    """Items in a schema of a PostgreSQL database that any number of processes share.
-
-    Nothing is connected before the first operation, which also brings the schema up to date.
+class PostgresBackend(PostgresBase):
+    """Items in a PostgreSQL database; further arguments as for ``PostgresBase``.
 
     Args:
         dsn: a URL or a libpq connection string.
-        schema: where the tables are; made if there is none.
-        tenant: whose items these are; a store sees no other tenant's. Empty: a store without tenants.
-        pool_size: connections at most, for the sync callers and for each event loop; stores of one connection
-            string share them, and the largest size counts.
-        timeout: seconds for a whole operation, with waiting for a connection and with new attempts after the
-            server went away.
-        prepare: prepare statements that are run often; False behind a pooler that cannot (PgBouncer before 1.21).
-        caller_clock: follow the clock of the caller in place of the database's; for tests.
         max_value_bytes: the largest value, as JSON.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        schema: str = "ai_infra",
-        tenant: str = "",
-        pool_size: int = 10,
-        timeout: float = 30.0,
-        prepare: bool = True,
-        caller_clock: bool = False,
-        max_value_bytes: int = MAX_VALUE_BYTES,
-    ) -> None:
-        parsed = Dsn(dsn)
-        self._schema = check_schema(schema)
-        self._tenant = check_tenant(tenant)
-        self._caller_clock = caller_clock
+    def __init__(self, dsn: str, *, max_value_bytes: int = MAX_VALUE_BYTES, **options: Any) -> None:
+        super().__init__(dsn, "items.sql", **options)
         self._max_value_bytes = max_value_bytes
-        self._sql = Statements("items.sql", self._schema, caller_clock=caller_clock)
-        self._database = share(parsed, pool_size, timeout, prepare)
-        self._closed = False
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -114,15 +82,14 @@ class PostgresBackend:
 
         def script() -> Script[list[Any]]:
             answers = []
-            for name, group, statement in asks:
+            for _, group, statement in asks:
                 rows = yield statement
                 if len(rows) < len(group):
                     yield from self._conflict(group, rows, now)
                 answers.append((group, rows))
             return answers
 
-        yield from self._open()
-        answers = yield from work(self._database, script, atomic=atomic)
+        answers = yield from self._work(script, atomic=atomic)
         done: dict[int, Row] = {}
         for group, rows in answers:
             stamps = {(ns, key): stamp for ns, key, *stamp in rows}
@@ -184,56 +151,55 @@ class PostgresBackend:
     def delete(self, places: Sequence[Place], now: int) -> Flow[list[bool]]:
         """Delete all in one transaction."""
         wanted = self._places(places)
-        yield from self._open()
-        rows = yield from work(self._database, ask(self._sql["delete"], self._many(wanted, now)))
+        rows = yield from self._ask(self._sql["delete"], self._many(wanted, now))
         live = {(ns, key): alive for ns, key, alive in rows}
         return [live.pop(place, False) for place in wanted]
 
     def clear(self, namespace: Any, *, recursive: bool, now: int) -> Flow[int]:
         """Delete a namespace's items."""
-        parameters: dict[str, Any] = {"tenant": self._tenant, "now": now}
+        parameters: dict[str, Any] = {"now": now}
         where = self._where(namespace, recursive, None, parameters, needed=True)
-        yield from self._open()
-        rows = yield from work(self._database, ask(self._sql.fill("clear", where=where), parameters))
+        rows = yield from self._ask(self._sql.fill("clear", where=where), parameters)
         return int(rows[0][0])
 
     def sweep(self, until: int, limit: int) -> Flow[int]:
         """Delete a batch of expired items."""
         # With the database's clock only the distance to now is taken from the caller.
         age = 0 if self._caller_clock else max(0, round(time.time() * 1_000_000) - until)
-        parameters = {"tenant": self._tenant, "now": until, "age": age, "limit": limit}
-        yield from self._open()
-        rows = yield from work(self._database, ask(self._sql["sweep"], parameters))
+        parameters = {"now": until, "age": age, "limit": limit}
+        rows = yield from self._ask(self._sql["sweep"], parameters)
         return int(rows[0][0])
 
     def purge(self, now: int) -> Flow[int]:
         """Delete what expired, and have the space of deleted rows reused.
 
-        What the server keeps elsewhere (its log, replicas, backups) is the server's: see ``docs/postgres.md``.
+        What the server keeps elsewhere (its log, replicas, backups) is the server's: see
+        ``docs/postgres.md``.
         """
         total = 0
         while True:
-            parameters = {"tenant": self._tenant, "now": now, "age": 0, "limit": 10_000}
-            yield from self._open()
-            rows = yield from work(self._database, ask(self._sql["sweep"], parameters))
+            parameters = {"now": now, "age": 0, "limit": 10_000}
+            rows = yield from self._ask(self._sql["sweep"], parameters)
             total += int(rows[0][0])
             if rows[0][0] < 10_000:
                 break
-        yield from work(self._database, ask(self._sql["vacuum"], {}))
+        yield from work(self._database, self._vacuum)
         return total
+
+    def _vacuum(self) -> Script[None]:
+        yield Ask(self._sql["vacuum"], {})
 
     # Reading ------------------------------------------------------------------------------------------------
 
     def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
         """Read items at one moment."""
         wanted = self._places(places)
-        yield from self._open()
         if len(wanted) == 1:
             ns, key = wanted[0]
-            parameters = {"tenant": self._tenant, "ns": ns, "key": key, "now": now}
-            rows = yield from work(self._database, ask(self._sql["get"], parameters))
+            parameters = {"ns": ns, "key": key, "now": now}
+            rows = yield from self._ask(self._sql["get"], parameters)
         else:
-            rows = yield from work(self._database, ask(self._sql["get_many"], self._many(wanted, now)))
+            rows = yield from self._ask(self._sql["get_many"], self._many(wanted, now))
         found = {(row[0], row[1]): _row(row) for row in rows}
         return [found.get(place) for place in wanted]
 
@@ -241,43 +207,26 @@ class PostgresBackend:
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
     ) -> Flow[list[Row]]:
         """The live items in order."""
-        parameters: dict[str, Any] = {"tenant": self._tenant, "now": now, "limit": limit, "offset": offset}
+        parameters: dict[str, Any] = {"now": now, "limit": limit, "offset": offset}
         where = self._where(namespace, recursive, filter, parameters)
-        yield from self._open()
-        rows = yield from work(self._database, ask(self._sql.fill("select", where=where), parameters))
+        rows = yield from self._ask(self._sql.fill("select", where=where), parameters)
         return [_row(row) for row in rows]
 
     def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
         """How many live items."""
-        parameters: dict[str, Any] = {"tenant": self._tenant, "now": now}
+        parameters: dict[str, Any] = {"now": now}
         where = self._where(namespace, recursive, filter, parameters)
-        yield from self._open()
-        rows = yield from work(self._database, ask(self._sql.fill("count", where=where), parameters))
+        rows = yield from self._ask(self._sql.fill("count", where=where), parameters)
         return int(rows[0][0])
 
     def namespaces(self, root: Any, now: int) -> Flow[list[tuple[str, ...]]]:
         """The namespaces with a live item."""
         low, high = ALL if root is None else subtree(encode(check_namespace(root)))
-        parameters = {"tenant": self._tenant, "now": now, "low": low, "high": high}
-        yield from self._open()
-        rows = yield from work(self._database, ask(self._sql["namespaces"], parameters))
+        parameters = {"now": now, "low": low, "high": high}
+        rows = yield from self._ask(self._sql["namespaces"], parameters)
         return [decode(row[0]) for row in rows]
 
-    # The whole ----------------------------------------------------------------------------------------------
-
-    def close(self) -> Flow[None]:
-        """Close; the pool goes with the last store that shares it."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._database.release():
-            yield Call(self._database.close, self._database.aclose)
-
-    def _open(self) -> Flow[None]:
-        if self._closed:
-            raise StorageClosedError("the store was closed; open a new one")
-        if self._schema not in self._database.ready:
-            yield from ensure_ready(self._database, self._schema)
+    # Parts --------------------------------------------------------------------------------
 
     def _places(self, places: Sequence[Place]) -> list[tuple[bytes, str]]:
         wanted = []
@@ -290,14 +239,19 @@ class PostgresBackend:
     def _many(self, wanted: list[tuple[bytes, str]], now: int) -> dict[str, Any]:
         unique = sorted(set(wanted))
         return {
-            "tenant": self._tenant,
             "now": now,
             "ns": [ns for ns, _ in unique],
             "key": [key for _, key in unique],
         }
 
     def _where(
-        self, namespace: Any, recursive: bool, filter: Any, parameters: dict[str, Any], *, needed: bool = False
+        self,
+        namespace: Any,
+        recursive: bool,
+        filter: Any,
+        parameters: dict[str, Any],
+        *,
+        needed: bool = False,
     ) -> sql.Composed:
         from psycopg import sql
 
@@ -311,16 +265,6 @@ class PostgresBackend:
                 parameters["ns"] = ns
                 conditions.insert(0, sql.SQL("ns = %(ns)s"))
         return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
-
-
-def check_tenant(tenant: Any) -> str:
-    """A tenant's name, checked."""
-    if tenant == "":
-        return ""
-    if not isinstance(tenant, str) or len(tenant.encode("utf-8", "replace")) > 128:
-        raise ConfigurationError(f"tenant={tenant!r} is no name of up to 128 bytes")
-    check_key(tenant)
-    return tenant
 
 
 def _row(row: Sequence[Any]) -> Row:

@@ -1,8 +1,8 @@
-"""One piece of work on a database, in both worlds: a script of statements, run as a transaction, again if need be.
+"""One piece of work on a database, in both worlds: a script of statements, run as a transaction, and again.
 
-A script is a generator that yields :class:`Ask` and receives the rows. It is made anew for each attempt, so it
-must hold no state; what it writes must be recognisable to a second attempt (the ``write`` column), because a
-connection that breaks during COMMIT leaves open whether the transaction happened.
+A script is a generator that yields :class:`Ask` and receives the rows. It is made anew for each attempt, so
+it must hold no state; what it writes must be recognisable to a second attempt (the ``write`` column), because
+a connection that breaks during COMMIT leaves open whether the transaction happened.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ai_infra._flow import Flow
 from ai_infra.errors import AIInfraError, StorageTimeoutError
 from ai_infra.storage.postgres.database import Database
 from ai_infra.storage.postgres.failures import Cure, judge
+from ai_infra.storage.postgres.statements import Statements
 
 if TYPE_CHECKING:
     from psycopg.sql import Composed
@@ -82,14 +83,22 @@ class Work(Generic[T]):
         database: where.
         script: makes the script of one attempt.
         atomic: wrap its statements in one transaction; a script of one statement needs none.
+        tenant: what row-level security lets through, set for the length of the transaction.
     """
 
     __slots__ = ("_atomic", "_database", "_script")
 
-    def __init__(self, database: Database, script: Callable[[], Script[T]], *, atomic: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        script: Callable[[], Script[T]],
+        *,
+        atomic: bool = False,
+        tenant: str | None = None,
+    ) -> None:
         self._database = database
-        self._script = script
-        self._atomic = atomic
+        self._script = script if tenant is None else lambda: _for_tenant(tenant, script)
+        self._atomic = atomic or tenant is not None
 
     def run(self) -> T:
         """Run it, blocking."""
@@ -163,11 +172,6 @@ def work(database: Database, script: Callable[[], Script[T]], *, atomic: bool = 
     return answer
 
 
-def ask(query: Composed, parameters: dict[str, Any]) -> Callable[[], Script[list[Any]]]:
-    """The script of one statement."""
-
-    def script() -> Script[list[Any]]:
-        rows = yield Ask(query, parameters)
-        return rows
-
-    return script
+def _for_tenant(tenant: str, script: Callable[[], Script[T]]) -> Script[T]:
+    yield Ask(Statements("security.sql", "unused")["set_tenant"], {"tenant": tenant})
+    return (yield from script())
