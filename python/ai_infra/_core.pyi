@@ -28,6 +28,12 @@ class FitPlanner:
     def cut(self, budget: int, *, low_water: int | None = None, keep: int | None = None) -> tuple[int, int]:
         """The index of the first message to keep, and the tokens from there to the end."""
 
+def count_approximate(text: str, /) -> int:
+    """An estimate of the tokens of ``text`` for any model, from the kinds of its characters alone.
+
+    The rule and its costs stand in ``rust/core/src/tokens/approx.rs``. It never shrinks when text is appended.
+    """
+
 @final
 class Encoding:
     """One of tiktoken's encodings. Counts equal those of ``encode_ordinary``, special-token text included.

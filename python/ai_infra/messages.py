@@ -12,7 +12,6 @@ LangChain messages.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -261,6 +260,8 @@ def texts_of(content: object) -> list[str]:
 
 def _from_langchain(message: Any) -> dict[str, Any]:
     """A LangChain message as an OpenAI dict."""
+    import json
+
     kind: str = message.type
     role = getattr(message, "role", None) or {"human": "user", "ai": "assistant"}.get(kind, kind)
     if kind.endswith("MessageChunk"):

@@ -14,7 +14,7 @@ import pytest
 from ai_infra.testing.openai_server import OpenAIServer
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "tests/documented").glob("*.md")])
 BLOCK = re.compile(r"^(?:```python\n(.*?)^```|<!--python\n(.*?)^-->)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 

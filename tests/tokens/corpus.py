@@ -63,7 +63,18 @@ def library_files(limit: int) -> Iterator[str]:
     paths = sysconfig.get_paths()
     for root in (paths["stdlib"], paths["purelib"]):
         for path in sorted(Path(root).rglob("*")):
-            if path.suffix not in {".py", ".txt", ".json", ".md", ".rst", ".cfg", ".toml", ".html", ".c", ".h"}:
+            if path.suffix not in {
+                ".py",
+                ".txt",
+                ".json",
+                ".md",
+                ".rst",
+                ".cfg",
+                ".toml",
+                ".html",
+                ".c",
+                ".h",
+            }:
                 continue
             if limit <= 0:
                 return
@@ -98,7 +109,7 @@ SENTENCES: dict[str, str] = {
     "georgian": "ვფიქრობ, რომ პრობლემა მონაცემთა ბაზაშია და დღესვე გამოვასწორებთ.",
     "amharic": "ችግሩ በመረጃ ቋቱ ውስጥ ይመስለኛል፤ ዛሬ እናስተካክለዋለን።",
     "emoji": "Great job 👍🏽🎉 see you tomorrow 👨‍👩‍👧‍👦 ❤️🏳️‍🌈 🇩🇪🇯🇵 1️⃣2️⃣",
-    "code": "def f(x: int) -> str:\n    return f\"{x!r:>10}\"  # don't\n\n\nclass HTTPServerError(Exception):\n\tpass\n",
+    "code": 'def f(x: int) -> str:\n    return f"{x!r:>10}"  # don\'t\n\n\nclass HTTPServerError(Exception):\n\tpass\n',
     "javascript": "const fooBar = (a, b) => {\n  // it's fine;\n  return a?.b ?? `x${b}`;\n};\r\n\r\n/* end */\n",
     "markdown": "# Title\n\n- item *one*\n- [link](https://example.com/a?b=c&d=%20)\n\n| a | b |\n|---|---|\n```sh\nls -la\n```\n",
     "special": "<|endoftext|> <|im_start|>user<|im_end|> <|fim_prefix|><|endofprompt|><|start|><|reserved_200000|>",
@@ -120,4 +131,8 @@ def mixed_texts(count: int, seed: int) -> Iterator[str]:
             part = sentence[start : start + rng.randint(1, 120)]
             parts += [rng.choice((part, part, part.upper(), part.title(), part.swapcase())), rng.choice(glue)]
         text = "".join(parts)
-        yield json.dumps({"role": "user", "n": i, "content": text}, indent=rng.choice((None, 2))) if i % 9 == 0 else text
+        yield (
+            json.dumps({"role": "user", "n": i, "content": text}, indent=rng.choice((None, 2)))
+            if i % 9 == 0
+            else text
+        )

@@ -14,9 +14,8 @@ from typing import Any
 from unittest import mock
 
 import tiktoken
-from tiktoken_ext import openai_public
-
 from ai_infra._core import Encoding
+from tiktoken_ext import openai_public
 
 NAMES = ("o200k_base", "cl100k_base", "p50k_base", "r50k_base", "o200k_harmony")
 

@@ -49,28 +49,40 @@ impl Merges {
         Self { splits, reachable }
     }
 
-    /// Writes `NAME.splits` (left and right alternating) and `NAME.pairs`, a hash table of
-    /// `left << 36 | right << 18 | token`; see `src/tokens/bpe.rs`, which has the same hash function.
+    /// Writes `NAME.splits` (left and right alternating); `NAME.pairs`, a hash table of the tokens by their split, with
+    /// 14 bits of the hash above the 18 of the token; and `NAME.filter`, two bits for each pair in a word that its hash
+    /// names, which tells most pairs that do not merge in one look. `src/tokens/bpe.rs` reads them.
     pub fn write(&self, out: &Output, name: &str) {
         out.u32s(
             &format!("{name}.splits"),
             &self.splits.iter().flat_map(|&(l, r)| [l, r]).collect::<Vec<_>>(),
         );
-        let bits = (self.splits.len() * 4 / 3).next_power_of_two().trailing_zeros();
-        let mut table = vec![u64::MAX; 1 << bits];
-        for (token, &(left, right)) in (0_u64..).zip(&self.splits) {
-            if u64::from(left) == token {
+        assert!(self.splits.len() < 1 << 18, "a token has 18 bits");
+        let size = (self.splits.len() * 4 / 3).next_power_of_two();
+        let shift = 64 - size.trailing_zeros();
+        let mut pairs = vec![u32::MAX; size];
+        let mut filter = vec![0_u64; size / 16];
+        for (token, &(left, right)) in (0_u32..).zip(&self.splits) {
+            if left == token {
                 continue;
             }
-            let key = u64::from(left) << 18 | u64::from(right);
-            let mut slot = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize;
-            while table[slot] != u64::MAX {
-                slot = (slot + 1) & (table.len() - 1);
+            let hash = hash(left, right);
+            filter[(hash >> (shift + 4)) as usize] |= 1 << (hash & 63) | 1 << (hash >> 6 & 63);
+            let mut slot = (hash >> shift) as usize;
+            while pairs[slot] != u32::MAX {
+                slot = (slot + 1) & (size - 1);
             }
-            table[slot] = key << 18 | token;
+            pairs[slot] = (hash as u32) << 18 | token;
         }
-        out.u64s(&format!("{name}.pairs"), &table);
+        out.u32s(&format!("{name}.pairs"), &pairs);
+        out.u64s(&format!("{name}.filter"), &filter);
     }
+}
+
+/// Must equal `hash_pair` in `src/tokens/bpe.rs`.
+fn hash(left: u32, right: u32) -> u64 {
+    let mixed = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed ^ mixed >> 32).wrapping_mul(0xA24B_AED4_963E_E407)
 }
 
 /// The two tokens whose merge makes `token` last, or `None` if merging its bytes does not end in it.

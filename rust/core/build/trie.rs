@@ -2,12 +2,13 @@
 //!
 //! A node with base `b` has its child for byte `c` at unit `b ^ c`, so the children of a node share one block
 //! of 256 units. No two nodes share a base, hence the byte alone tells whether a unit is the child asked for.
-//! A unit is `(byte + 1) | base << 9 | (token + 1) << 33`; a base of 0 means no children, an empty unit is 0.
+//! A unit is `(byte + 1) | base << 9 | ends << 31`; a base of 0 means no children, an empty unit is 0, and `ends` is 1
+//! where a token ends, whose number is in the same place of a second array: a walk reads that only once.
 
 use crate::Output;
 use crate::merges::{FastMap, Merges};
 
-/// Writes `NAME.trie` (the root's base is 256) and `NAME.prefixes`: for each token its longest proper prefix
+/// Writes `NAME.trie` (the root's base is 256), `NAME.ends` (the tokens) and `NAME.prefixes`: for each token its longest proper prefix
 /// that is a reachable token, or `u32::MAX`.
 pub fn write(out: &Output, name: &str, tokens: &[Vec<u8>], merges: &Merges) {
     let mut sorted: Vec<(&[u8], u32)> = (0..)
@@ -23,7 +24,8 @@ pub fn write(out: &Output, name: &str, tokens: &[Vec<u8>], merges: &Merges) {
     );
 
     sorted.sort_unstable();
-    let mut trie = Builder { units: vec![0; 256], bases: vec![true; 256], open: Vec::new() };
+    let mut trie =
+        Builder { units: vec![0; 256], tokens: Vec::new(), bases: vec![true; 256], open: Vec::new() };
     // Breadth first: the short prefixes, which are read most, lie together.
     let mut queue = std::collections::VecDeque::from([(0, 0..sorted.len(), usize::MAX)]);
     while let Some((depth, range, unit)) = queue.pop_front() {
@@ -42,23 +44,32 @@ pub fn write(out: &Output, name: &str, tokens: &[Vec<u8>], merges: &Merges) {
         }
         let base = trie.place(&children.iter().map(|&(byte, _)| byte).collect::<Vec<_>>());
         if let Some(parent) = trie.units.get_mut(unit) {
-            *parent |= (base as u64) << 9;
+            *parent |= (base as u32) << 9;
         } else {
             assert_eq!(base, 256, "the root's base is fixed");
         }
         for (byte, range) in children {
             let child = base ^ usize::from(byte);
             let (token, id) = sorted[range.start];
-            let value = if token.len() == depth + 1 { u64::from(id) + 1 } else { 0 };
-            trie.units[child] = (u64::from(byte) + 1) | value << 33;
+            let ends = token.len() == depth + 1;
+            trie.units[child] = (u32::from(byte) + 1) | u32::from(ends) << 31;
+            if ends {
+                trie.tokens.resize(trie.units.len(), u32::MAX);
+                trie.tokens[child] = id;
+            }
             queue.push_back((depth + 1, range, child));
         }
     }
-    out.u64s(&format!("{name}.trie"), &trie.units);
+    trie.tokens.resize(trie.units.len(), u32::MAX);
+    assert!(trie.units.len() < 1 << 22, "a base has 22 bits");
+    out.u32s(&format!("{name}.trie"), &trie.units);
+    out.u32s(&format!("{name}.ends"), &trie.tokens);
 }
 
 struct Builder {
-    units: Vec<u64>,
+    units: Vec<u32>,
+    /// The token that ends at each unit.
+    tokens: Vec<u32>,
     /// Which bases are taken.
     bases: Vec<bool>,
     /// Blocks with free units.
@@ -87,7 +98,7 @@ impl Builder {
         });
         self.bases[base] = true;
         for &byte in bytes {
-            self.units[base ^ usize::from(byte)] = u64::MAX; // taken; the caller fills it in
+            self.units[base ^ usize::from(byte)] = u32::MAX; // taken; the caller fills it in
         }
         let block = base & !255;
         if self.units[block..block + 256].iter().all(|&unit| unit != 0) {

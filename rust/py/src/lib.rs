@@ -14,7 +14,7 @@ mod _core {
     #[pymodule_export]
     use crate::store::{LocalStore, after_fork, before_fork};
     #[pymodule_export]
-    use crate::tokens::Encoding;
+    use crate::tokens::{Encoding, count_approximate};
     #[pymodule_export]
     use crate::validate::{canonical_filter, canonical_json, check_key, check_namespace};
     #[pymodule_export]

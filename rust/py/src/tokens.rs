@@ -2,7 +2,7 @@
 //!
 //! The GIL is released for work of more than [`DETACH`] bytes; below that, releasing it costs more than it gives.
 
-use ai_infra_core::tokens::Encoding as Core;
+use ai_infra_core::tokens::{self, Encoding as Core};
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,9 +28,34 @@ fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
     }
 }
 
+/// How many characters of `text` its first `decoded` characters are, as [`utf8`] reads them: a pair of surrogates, which
+/// is one character there, is two in a Python string.
+fn python_characters(text: &Bound<'_, PyString>, decoded: usize) -> PyResult<usize> {
+    if text.to_str().is_ok() {
+        return Ok(decoded);
+    }
+    let utf32 = text.call_method1("encode", ("utf-32-le", "surrogatepass"))?.cast_into::<PyBytes>()?;
+    let mut units = utf32.as_bytes().as_chunks().0.iter().map(|&unit| u32::from_le_bytes(unit)).peekable();
+    let mut characters = 0;
+    for _ in 0..decoded {
+        let high = units.next().is_some_and(|unit| (0xD800..0xDC00).contains(&unit));
+        let pair = high && units.next_if(|unit| (0xDC00..0xE000).contains(unit)).is_some();
+        characters += 1 + usize::from(pair);
+    }
+    Ok(characters)
+}
+
 /// Runs `work` on texts of `bytes` bytes in all, without the GIL if that is much.
 fn run<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> T {
     if bytes > DETACH { py.detach(work) } else { work() }
+}
+
+/// An estimate of the tokens of `text` for any model, from the kinds of its characters alone.
+#[pyfunction]
+#[pyo3(signature = (text, /))]
+pub fn count_approximate(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<usize> {
+    let text = utf8(text)?;
+    Ok(run(py, text.len(), || tokens::count_approximate(&text)))
 }
 
 /// An encoding by its tiktoken name; all five are in the module, nothing is loaded or built.
@@ -103,20 +128,22 @@ impl Encoding {
     #[pyo3(signature = (text, limit, /))]
     fn prefix_within(&self, py: Python<'_>, text: &Bound<'_, PyString>, limit: usize) -> PyResult<usize> {
         let utf8 = utf8(text)?;
-        Ok(run(py, utf8.len(), || {
+        let decoded = run(py, utf8.len(), || {
             let end = self.0.prefix_within(&utf8, limit);
             utf8.get(..end).unwrap_or_default().chars().count()
-        }))
+        });
+        python_characters(text, decoded)
     }
 
     /// The first character from which on `text` has at most `limit` tokens.
     #[pyo3(signature = (text, limit, /))]
     fn suffix_within(&self, py: Python<'_>, text: &Bound<'_, PyString>, limit: usize) -> PyResult<usize> {
         let utf8 = utf8(text)?;
-        Ok(run(py, utf8.len(), || {
+        let decoded = run(py, utf8.len(), || {
             let start = self.0.suffix_within(&utf8, limit);
             utf8.get(..start).unwrap_or_default().chars().count()
-        }))
+        });
+        python_characters(text, decoded)
     }
 
     /// Counts chat messages: `per_message` + role + content for each exact `dict` whose only entries are a `role`

@@ -9,9 +9,7 @@ an unknown kind as its JSON text.
 
 from __future__ import annotations
 
-import base64
 import binascii
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -93,7 +91,7 @@ def _properties(parameters: object, texts: list[str]) -> int:
             continue
         kind = property_.get("type", "")
         description = str(property_.get("description") or "").removesuffix(".")
-        texts.append(f"{key}:{kind if isinstance(kind, str) else json.dumps(kind)}:{description}")
+        texts.append(f"{key}:{kind if isinstance(kind, str) else _json(kind)}:{description}")
         enum = property_.get("enum")
         if isinstance(enum, Sequence) and not isinstance(enum, str):
             fixed += 3 * len(enum) - 3
@@ -187,8 +185,8 @@ def _image_size(data: object) -> tuple[int, int] | None:
     if not isinstance(data, str) or not data:
         return None
     try:
-        head = base64.b64decode(data[:65_536], validate=False)
-    except (binascii.Error, ValueError):
+        head = binascii.a2b_base64(data[:65_536])
+    except ValueError:
         return None
     size: tuple[int, int] | None = None
     if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) >= 24:
@@ -214,6 +212,8 @@ def _jpeg_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _json(value: object) -> str:
+    import json  # here, because most messages do not need it and importing it is felt
+
     try:
         return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
     except (ValueError, RecursionError) as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -124,6 +122,10 @@ class _Ask:
         return self._guard(lambda: _method(self._llm, ("chat", "invoke"))(self._messages))
 
     async def arun(self) -> Any:
+        # Imported here: they would be half of what importing fit_context costs.
+        import asyncio
+        import inspect
+
         method = _method(self._llm, ("achat", "ainvoke", "chat", "invoke"))
         try:
             if inspect.iscoroutinefunction(method) or getattr(method, "__name__", "") in ("achat", "ainvoke"):

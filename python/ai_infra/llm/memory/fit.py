@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ai_infra._checks import require_count
 from ai_infra._flow import Flow, awaiting, blocking
 from ai_infra.errors import ConfigurationError, InvalidInputError, SummarizationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX, Pinned, Plan
-from ai_infra.llm.memory._summarizer import Summarizer
 from ai_infra.llm.memory.result import ContextResult
 from ai_infra.llm.memory.tokens import counter_for
 from ai_infra.messages import AnyMessage, as_list
+
+if TYPE_CHECKING:
+    from ai_infra.llm.memory._summarizer import Summarizer
 
 __all__ = ["afit_context", "fit_context"]
 
@@ -103,6 +105,8 @@ def _fit(
         cut, tail = planner.cut(budget)
         return ContextResult.of(plan, cut, tail, old)
     if summarize:
+        from ai_infra.llm.memory._summarizer import Summarizer
+
         try:
             new, cut, tail = yield from _summarize(
                 plan, planner, old, max_tokens, keep, max_summary_tokens, Summarizer(llm, counter, summarize_prompt)

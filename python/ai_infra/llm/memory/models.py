@@ -7,7 +7,6 @@ Windows are the providers' published figures, in tokens, input and output togeth
 
 from __future__ import annotations
 
-import re
 import threading
 import warnings
 from dataclasses import dataclass
@@ -219,5 +218,4 @@ def _at_boundary(name: str, end: int) -> bool:
 
 
 def _normalize(model: str) -> str:
-    name = model.strip().lower()
-    return re.sub(r"^ft:", "", name)
+    return model.strip().lower().removeprefix("ft:")

@@ -72,7 +72,7 @@ class Counter:
         texts: list[str] = []
         several: list[tuple[int, int, int]] = []
         for at, message in enumerate(messages):
-            fields = message if type(message) is dict else fields_of(message)
+            fields = fields_of(message)
             if len(fields) == 2:
                 role, content = fields.get("role"), fields.get("content")
                 if type(content) is str and role in roles:

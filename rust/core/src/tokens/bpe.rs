@@ -8,10 +8,15 @@
 
 use super::vocabulary::Vocabulary;
 
-/// Multiplier of the hash of a pair; must equal the one in `build/merges.rs`.
-const PAIR_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Must equal `hash` in `build/merges.rs`.
+#[inline(always)]
+fn hash_pair(left: u32, right: u32) -> u64 {
+    let mixed = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed ^ mixed >> 32).wrapping_mul(0xA24B_AED4_963E_E407)
+}
+
 /// The base of the trie's root.
-const ROOT: u64 = 256;
+const ROOT: u32 = 256;
 /// No token.
 pub const NONE: u32 = u32::MAX;
 
@@ -22,18 +27,18 @@ impl Vocabulary {
         let mut base = ROOT;
         let mut best = 0;
         for &byte in text {
-            let unit = self.trie.get((base ^ u64::from(byte)) as usize).copied().unwrap_or(0);
-            if unit & 0x1FF != u64::from(byte) + 1 {
+            let place = base ^ u32::from(byte);
+            let unit = self.trie.get(place as usize).copied().unwrap_or(0);
+            if unit & 0x1FF != u32::from(byte) + 1 {
                 break;
             }
-            let token = (unit >> 33) as u32;
-            best = if token == 0 { best } else { token };
-            base = (unit >> 9) & 0xFF_FFFF;
+            best = if unit >> 31 != 0 { place } else { best };
+            base = unit << 1 >> 10;
             if base == 0 {
                 break;
             }
         }
-        best.wrapping_sub(1)
+        self.ends.get(best as usize).copied().unwrap_or(NONE)
     }
 
     /// The length of `token` in bytes.
@@ -45,15 +50,25 @@ impl Vocabulary {
     /// The token that `left` and `right` merge into, or [`NONE`].
     #[inline(always)]
     fn merged(&self, left: u32, right: u32) -> u32 {
-        let key = u64::from(left) << 18 | u64::from(right);
+        let hash = hash_pair(left, right);
+        let shift = self.pairs.len().leading_zeros() + 1;
+        let bits = 1 << (hash & 63) | 1 << (hash >> 6 & 63);
+        if self.filter.get((hash >> (shift + 4)) as usize).is_none_or(|word| word & bits != bits) {
+            return NONE;
+        }
         let mask = self.pairs.len() - 1;
-        let mut slot = (key.wrapping_mul(PAIR_HASH) >> (self.pairs.len().leading_zeros() + 1)) as usize;
+        let mut slot = (hash >> shift) as usize;
         loop {
             match self.pairs.get(slot & mask) {
-                Some(&pair) if pair >> 18 == key => return (pair & 0x3_FFFF) as u32,
-                Some(&u64::MAX) | None => return NONE,
-                _ => slot += 1,
+                Some(&u32::MAX) | None => return NONE,
+                Some(&pair) => {
+                    let token = pair & 0x3_FFFF;
+                    if pair >> 18 == hash as u32 & 0x3FFF && self.split(token) == [left, right] {
+                        return token;
+                    }
+                }
             }
+            slot += 1;
         }
     }
 

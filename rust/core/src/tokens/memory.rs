@@ -7,7 +7,7 @@ use super::table::{MIDDLE, hash, load};
 use super::vocabulary::Vocabulary;
 
 /// Slots of a cache, a power of two; 16 bytes each.
-const SLOTS: usize = 4096;
+const SLOTS: usize = 1 << 14;
 
 /// Counts of pre-tokens of at most 15 bytes that are not one token, one for each slot that their hash names.
 ///
@@ -27,17 +27,20 @@ thread_local! {
 }
 
 impl Memory {
-    const fn new() -> Self {
+    /// Nothing remembered yet.
+    pub const fn new() -> Self {
         Self { scratch: Scratch::new(), cache: Cache(Vec::new()) }
     }
 
     /// Lends this thread's memory for `vocabulary`.
     #[inline(always)]
     pub fn with<T>(vocabulary: &Vocabulary, work: impl FnOnce(&mut Self) -> T) -> T {
-        MEMORIES.with(|memories| match memories.get(vocabulary.number).map(RefCell::try_borrow_mut) {
-            Some(Ok(mut memory)) => work(&mut memory),
-            // Only a `visit` that counts by itself gets here.
-            _ => work(&mut Self::new()),
+        MEMORIES.with(|memories| {
+            match memories.get(vocabulary.number).map(RefCell::try_borrow_mut) {
+                Some(Ok(mut memory)) => work(&mut memory),
+                // Only a `visit` that counts by itself gets here.
+                _ => work(&mut Self::new()),
+            }
         })
     }
 

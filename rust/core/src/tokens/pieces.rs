@@ -74,10 +74,12 @@ pub fn fast<P: Pattern + Windowed>(
 /// Bytes that can be read from any start of a pre-token in a window, which is at most 63.
 const WINDOW: usize = 64 + 16;
 
+/// The same as [`plain`], in windows that `L` classifies.
+///
 /// # Safety
 /// The processor must have the features of `L`.
 #[inline(always)]
-unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
+pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
     vocabulary: &Vocabulary,
     text: &[u8],
     memory: &mut Memory,
@@ -97,7 +99,9 @@ unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
                     &copy
                 }
             };
-            let Some(bytes) = window.first_chunk::<64>() else { return };
+            let Some(bytes) = window.first_chunk::<64>() else {
+                return;
+            };
             let length = rest.len().min(64) as u32;
             // SAFETY: the caller vouches for the features.
             let masks = unsafe { L::masks(bytes) };

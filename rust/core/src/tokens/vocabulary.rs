@@ -9,13 +9,17 @@ pub struct Vocabulary {
     /// Tokens of 8 to 15 bytes: 16-byte slots.
     pub middle: &'static [[u64; 2]],
     /// Which two tokens merge into which.
-    pub pairs: &'static [u64],
+    pub pairs: &'static [u32],
+    /// Which pairs may merge at all.
+    pub filter: &'static [u64],
     /// The last merge of each token, `[t, t]` for a single byte.
     pub splits: &'static [[u32; 2]],
     /// The longest proper prefix of each token that is a token; `u32::MAX` if there is none.
     pub prefixes: &'static [u32],
     /// All tokens that merging can make, as a double-array trie.
-    pub trie: &'static [u64],
+    pub trie: &'static [u32],
+    /// The token that ends at each unit of the trie.
+    pub ends: &'static [u32],
     /// The length of each token in bytes.
     pub lengths: &'static [u8],
     /// All tokens, one after another, in rank order.
@@ -42,10 +46,12 @@ macro_rules! vocabulary {
             number: $number,
             short: table!(concat!($name, ".short"), u64),
             middle: table!(concat!($name, ".middle"), [u64; 2]),
-            pairs: table!(concat!($name, ".pairs"), u64),
+            pairs: table!(concat!($name, ".pairs"), u32),
+            filter: table!(concat!($name, ".filter"), u64),
             splits: table!(concat!($name, ".splits"), [u32; 2]),
             prefixes: table!(concat!($name, ".prefixes"), u32),
-            trie: table!(concat!($name, ".trie"), u64),
+            trie: table!(concat!($name, ".trie"), u32),
+            ends: table!(concat!($name, ".ends"), u32),
             lengths: table!(concat!($name, ".lengths"), u8),
             bytes: table!(concat!($name, ".bytes"), u8),
         }
