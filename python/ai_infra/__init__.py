@@ -14,6 +14,7 @@ from ai_infra import _core
 from ai_infra._lazy import lazy
 
 if TYPE_CHECKING:
+    from ai_infra.llm.agent import Agent
     from ai_infra.llm.client import LLM
     from ai_infra.llm.memory.fit import afit_context, fit_context
     from ai_infra.llm.memory.result import ContextResult
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__: str = _core.VERSION
 
 _WHERE = {
+    "Agent": "ai_infra.llm.agent",
     "LLM": "ai_infra.llm.client",
     "ContextResult": "ai_infra.llm.memory.result",
     "afit_context": "ai_infra.llm.memory.fit",
@@ -32,6 +34,7 @@ _WHERE = {
 
 __all__ = [
     "LLM",
+    "Agent",
     "ContextResult",
     "__version__",
     "afit_context",

@@ -1,6 +1,7 @@
 """The native module: see the Rust sources under rust/."""
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, Literal, TypeAlias, final
 
 from typing_extensions import Buffer
@@ -146,3 +147,55 @@ class VectorIndex:
         Raises:
             InvalidInputError: the query has the wrong size or a value that is not finite.
         """
+
+_HeadRow: TypeAlias = tuple[int, int, int, int, int, int, str | None]
+
+@final
+class LocalSessions:
+    """Append-only logs of messages in one SQLite file, or in memory. See ``ai_infra.storage.sessions``.
+
+    A head is ``(ref, version, length, turns, created_at, updated_at, state)``; times are microseconds since
+    1970 UTC.
+    """
+
+    def __new__(cls, path: str | PathLike[str] | None, timeout: float) -> LocalSessions:
+        """Opens the file at ``path``, or memory when there is none."""
+
+    def load(self, session: str, known: int, start: int, last: int) -> tuple[_HeadRow, int, list[str]] | None:
+        """The session, the position of the first message read, and the messages; None where there is none."""
+
+    def read(self, ref: int, start: int, end: int) -> list[str]:
+        """The messages at positions ``start`` to ``end``, not included."""
+
+    def append(
+        self,
+        session: str,
+        expected: tuple[int, int],
+        turn_id: str,
+        messages: list[str],
+        state: str | None,
+        now: int,
+    ) -> _HeadRow:
+        """Appends a turn and sets the state.
+
+        Raises:
+            ConflictError: the session is not as expected.
+        """
+
+    def turn(self, ref: int, turn_id: str) -> tuple[str, int, int] | None:
+        """The turn with this id."""
+
+    def turns(self, ref: int) -> list[tuple[str, int, int]]:
+        """All turns, oldest first."""
+
+    def fork(self, ref: int, target: str, end: int, state: str | None, now: int) -> _HeadRow | None:
+        """Makes a session of the beginning of another; None when that is gone."""
+
+    def list(self, prefix: str, limit: int | None, offset: int) -> list[tuple[str, _HeadRow]]:
+        """The sessions whose id begins with ``prefix``, the one changed last first."""
+
+    def delete(self, session: str) -> bool:
+        """Deletes a session; False where there was none."""
+
+    def close(self) -> None:
+        """Closes once the running operations are done."""

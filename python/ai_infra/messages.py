@@ -13,7 +13,7 @@ LangChain messages.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from ai_infra.errors import InvalidMessageError
@@ -214,7 +214,7 @@ def to_messages(messages: Iterable[AnyMessage]) -> list[Any]:
     return [to_message(message) for message in as_list(messages)]
 
 
-def as_list(messages: Iterable[AnyMessage]) -> list[Any] | tuple[Any, ...]:
+def as_list(messages: Iterable[AnyMessage]) -> Sequence[Any]:
     """The messages as a sequence, not copied where they are one; refuses what is not a list of messages."""
     if isinstance(messages, list | tuple):
         return messages
@@ -223,7 +223,7 @@ def as_list(messages: Iterable[AnyMessage]) -> list[Any] | tuple[Any, ...]:
             f"messages must be a list of messages, not {type(messages).__name__} ({_show(messages)}). "
             'For one message write [{"role": "user", "content": "..."}].'
         )
-    return list(messages)
+    return messages if isinstance(messages, Sequence) else list(messages)
 
 
 def to_openai(messages: Iterable[AnyMessage]) -> list[dict[str, Any]]:

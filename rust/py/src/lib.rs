@@ -2,6 +2,7 @@
 
 mod error;
 mod fit;
+mod sessions;
 mod store;
 mod tokens;
 mod validate;
@@ -11,6 +12,8 @@ mod vectors;
 mod _core {
     #[pymodule_export]
     use crate::fit::FitPlanner;
+    #[pymodule_export]
+    use crate::sessions::LocalSessions;
     #[pymodule_export]
     use crate::store::{LocalStore, after_fork, before_fork};
     #[pymodule_export]

@@ -11,6 +11,7 @@ from ai_infra._lazy import lazy
 
 if TYPE_CHECKING:
     from ai_infra.llm.memory.fit import afit_context, fit_context
+    from ai_infra.llm.memory.middleware import SummarizationMiddleware
     from ai_infra.llm.memory.models import (
         ModelInfo,
         UnknownModelWarning,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "ContextResult": "ai_infra.llm.memory.result",
+    "SummarizationMiddleware": "ai_infra.llm.memory.middleware",
     "ModelInfo": "ai_infra.llm.memory.models",
     "UnknownModelWarning": "ai_infra.llm.memory.models",
     "afit_context": "ai_infra.llm.memory.fit",
@@ -41,6 +43,7 @@ _WHERE = {
 __all__ = [
     "ContextResult",
     "ModelInfo",
+    "SummarizationMiddleware",
     "UnknownModelWarning",
     "afit_context",
     "asummarize_messages",

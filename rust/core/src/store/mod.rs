@@ -13,6 +13,7 @@ mod migrate;
 mod namespace;
 mod open;
 mod read;
+mod sessions;
 
 pub use db::Db;
 pub use filter::Filter;
@@ -20,3 +21,4 @@ pub use fork::{after_fork, before_fork};
 pub use items::{Item, PutRow, Restored, Stamp, Store};
 pub use namespace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Namespace, check_key};
 pub use read::Listing;
+pub use sessions::{Head, Sessions, Tail, Turn};

@@ -1,0 +1,420 @@
+"""``Agent``: a model with tools, a session that lasts, and a memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from ai_infra._checks import require_count
+from ai_infra._flow import Flow, arun, run
+from ai_infra.errors import ConfigurationError, InvalidInputError
+from ai_infra.llm.agent import telemetry
+from ai_infra.llm.agent.indexer import Indexer
+from ai_infra.llm.agent.middleware import Middleware
+from ai_infra.llm.agent.model import Model
+from ai_infra.llm.agent.pending import Decision, action_of, resume
+from ai_infra.llm.agent.result import AgentResult
+from ai_infra.llm.agent.stream import AgentStream, AsyncAgentStream
+from ai_infra.llm.agent.turn import Progress, Runner, Setup
+from ai_infra.llm.memory.middleware import SummarizationMiddleware
+from ai_infra.llm.session.log import parsed
+from ai_infra.llm.session.store import SessionStore, new_id
+from ai_infra.llm.session.turns import OpenTurn, Turns, row_of
+from ai_infra.llm.tools.tool import Tool, as_tool
+from ai_infra.messages import AnyMessage, HumanMessage, SystemMessage, as_list, message_text
+
+__all__ = ["Agent"]
+
+Prompt = str | Iterable[AnyMessage]
+
+
+class Agent:
+    """A model that uses tools, and continues conversations.
+
+    One agent serves any number of sessions, threads and tasks at the same time.
+
+    Args:
+        tools: typed functions (``def`` or ``async def``), :class:`~ai_infra.llm.tools.Tool` objects,
+            LangChain tools. Calls that the model makes together run together. Wrong arguments, and whatever a
+            tool raises, are told to the model.
+        session: where conversations are kept; see :mod:`ai_infra.llm.session`.
+        system: instructions, sent with every call and not part of the session.
+        llm: who answers: an :class:`~ai_infra.LLM`, a LangChain chat model, or any object with ``chat``. By
+            default ``LLM(provider, model)``.
+        model: the model to ask.
+        provider: of the default ``llm``.
+        middleware: what stands around model and tools: :class:`~ai_infra.llm.agent.Middleware`, and at most
+            one :class:`~ai_infra.llm.memory.SummarizationMiddleware`.
+        max_steps: how often the model may be called in one turn.
+        pause_before: tools (or their names) that are only called after :meth:`resume`. Needs a session.
+        memory: a :class:`~ai_infra.llm.tools.custom.ConversationMemory`: every finished turn is indexed into
+            it in the background, so that later sessions can recall it. :meth:`close` waits for that.
+        user_id: whose conversations these are, for ``memory``; a call may name another.
+        params: sent with every call: ``temperature=0`` …
+
+    Raises:
+        ConfigurationError: options that do not fit together.
+
+    Example::
+
+        agent = Agent(session=sqlite("./sessions.db"), tools=[get_weather])
+        answer = agent.run("Do I need an umbrella in Oslo?", session_id="thread_123")
+        print(answer, answer.usage)
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Any] = (),
+        session: SessionStore | None = None,
+        system: str | None = None,
+        llm: Any = None,
+        model: str | None = None,
+        provider: str | None = None,
+        middleware: Iterable[Any] = (),
+        max_steps: int = 25,
+        *,
+        pause_before: Iterable[Any] = (),
+        memory: Any = None,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> None:
+        if session is not None and not isinstance(session, SessionStore):
+            raise ConfigurationError(
+                "session is a store such as ai_infra.llm.session.memory() or sqlite(path), not "
+                f"{type(session).__name__}; the id of a conversation goes to run(..., session_id=...)."
+            )
+        if llm is not None and provider is not None:
+            raise ConfigurationError("pass llm or provider, not both: an llm has its provider already.")
+        if memory is not None and not callable(getattr(memory, "index_conversation", None)):
+            raise ConfigurationError(f"memory has index_conversation(); {type(memory).__name__} has not.")
+        self.session = session
+        self.user_id = user_id
+        self._own_llm = llm is None
+        if llm is None:
+            from ai_infra.llm.client import LLM
+
+            llm = LLM(provider, model)
+            model = None
+        self._llm = llm
+        self._indexer = None if memory is None else Indexer(memory)
+        self._setup = _setup(
+            Model(llm, model), tools, session, system, middleware, max_steps, pause_before, params
+        )
+
+    @property
+    def tools(self) -> list[Tool]:
+        """The tools, in order."""
+        return list(self._setup.tools.values())
+
+    def run(
+        self,
+        prompt: Prompt,
+        *,
+        session_id: str | None = None,
+        turn_id: str | None = None,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AgentResult:
+        """Answer ``prompt``, with as many tool calls as the model needs.
+
+        When it returns, the turn is part of the session, durably. When it raises, the session is as it was.
+
+        Args:
+            prompt: what the user says: a string, or messages.
+            session_id: the conversation to continue, or to begin. Without one a new id is made up;
+                ``result.session_id`` tells.
+            turn_id: an id of your own for this turn. A turn that was stored already is not made again: its
+                answer is returned. So a client that heard nothing may simply ask again.
+            user_id: whose conversation it is, for ``memory``.
+            params: for the model, in this turn.
+
+        Raises:
+            MaxStepsError: the model kept calling tools.
+            ConflictError: other turns of the session were in the way for too long.
+            AgentError: the session waits for :meth:`resume`.
+            ContextLengthError: what must be sent does not fit the budget.
+            LLMError: the model's service failed; see :meth:`LLM.chat <ai_infra.LLM.chat>`.
+            StorageError: the session could not be read or written.
+        """
+        return run(
+            self._run(Runner(self._setup, params, streaming=False), prompt, session_id, turn_id, user_id)
+        )
+
+    async def arun(
+        self,
+        prompt: Prompt,
+        *,
+        session_id: str | None = None,
+        turn_id: str | None = None,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AgentResult:
+        """:meth:`run` without blocking the event loop. Cancelled, the turn is stored whole or not at all."""
+        return await arun(
+            self._run(Runner(self._setup, params, streaming=False), prompt, session_id, turn_id, user_id)
+        )
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        session_id: str | None = None,
+        turn_id: str | None = None,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AgentStream:
+        """:meth:`run`, giving text as the service sends it, and what happens with tools.
+
+        Nothing happens before the first event is asked for. The iterator's ``.result`` is there at the end.
+        When it is left early or breaks, the session is as it was.
+        """
+        runner = Runner(self._setup, params, streaming=True)
+        return AgentStream(runner, self._run(runner, prompt, session_id, turn_id, user_id))
+
+    def astream(
+        self,
+        prompt: Prompt,
+        *,
+        session_id: str | None = None,
+        turn_id: str | None = None,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AsyncAgentStream:
+        """:meth:`stream` for ``async for``."""
+        runner = Runner(self._setup, params, streaming=True)
+        return AsyncAgentStream(runner, self._run(runner, prompt, session_id, turn_id, user_id))
+
+    def resume(
+        self,
+        session_id: str,
+        *,
+        approved: bool = True,
+        modified_args: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        retry: bool = False,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AgentResult:
+        """Decide about the tool call that a session waits with (``result.pending_action``), and go on.
+
+        Any process with the same tools may do this. Where several calls of one step wait, each is decided by
+        a resume of its own; the tools run after the last.
+
+        Args:
+            session_id: the paused session.
+            approved: whether the call may be made. A declined one is told to the model.
+            modified_args: call with these arguments instead.
+            reason: for the model, with a declined call.
+            retry: make a call again that a worker had begun and not recorded. It may have happened.
+            user_id: as in :meth:`run`.
+            params: for the model.
+
+        Raises:
+            AgentError: nothing waits in this session.
+            SessionNotFoundError: there is no such session.
+            ConflictError: another worker is making the call, or died doing so.
+            InvalidInputError: ``modified_args`` are not what the tool takes.
+        """
+        decision = Decision(approved, modified_args, reason)
+        runner = Runner(self._setup, params, streaming=False)
+        return run(self._resume(runner, session_id, decision, retry, user_id))
+
+    async def aresume(
+        self,
+        session_id: str,
+        *,
+        approved: bool = True,
+        modified_args: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        retry: bool = False,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AgentResult:
+        """:meth:`resume` without blocking the event loop."""
+        decision = Decision(approved, modified_args, reason)
+        runner = Runner(self._setup, params, streaming=False)
+        return await arun(self._resume(runner, session_id, decision, retry, user_id))
+
+    def close(self) -> None:
+        """Wait until finished turns are in the memory, and close the connections of an ``LLM`` made here.
+
+        A session store, a memory and an ``llm`` that were passed in stay open.
+        """
+        if self._indexer is not None:
+            self._indexer.flush()
+        if self._own_llm:
+            self._llm.close()
+
+    async def aclose(self) -> None:
+        """:meth:`close` without blocking the event loop."""
+        if self._indexer is not None:
+            await asyncio.to_thread(self._indexer.flush)
+        if self._own_llm:
+            await self._llm.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # The operations, each written once
+    # ------------------------------------------------------------------------
+
+    def _run(
+        self, runner: Runner, prompt: Prompt, session_id: str | None, turn_id: str | None, user_id: str | None
+    ) -> Flow[AgentResult]:
+        given = _given(prompt)
+        user = self._user(user_id)
+        turns = self._setup.turns
+        if turns is None:
+            if session_id is not None or turn_id is not None:
+                raise ConfigurationError(
+                    "session_id and turn_id need a session store: "
+                    "Agent(session=ai_infra.llm.session.memory())."
+                )
+            name = new_id()
+            progress = yield from runner.alone(name, given)
+            result = _result(progress, name, None)
+            if self._indexer is not None and user is not None:
+                self._indexer.submit(user, name, partial(list, result.new_messages))
+            return result
+        given = parsed([row_of(message) for message in given])  # refused here rather than at the turn's end
+        turn = yield from turns.begin(session_id or new_id(), turn_id or new_id())
+        span = telemetry.agent(turn.session, self._setup.model)
+        try:
+            if turn_id is not None and turn.head is not None:
+                earlier = yield from turns.found(turn)
+                if earlier is not None:
+                    return _result(
+                        Progress(earlier, text=message_text(earlier[-1])), turn.session, self._log(turn)
+                    )
+            progress = yield from runner.in_session(turns, turn, given, span)
+        except Exception as error:
+            span.failed(type(error).__name__)
+            raise
+        finally:
+            span.end()
+            turns.end(turn)
+        return self._stored(progress, turn, user)
+
+    def _resume(
+        self, runner: Runner, session_id: str, decision: Decision, retry: bool, user_id: str | None
+    ) -> Flow[AgentResult]:
+        turns = self._setup.turns
+        user = self._user(user_id)
+        if turns is None:
+            raise ConfigurationError("resume() needs a session store: Agent(session=...).")
+        turn = yield from turns.begin(session_id, new_id())
+        span = telemetry.agent(session_id, self._setup.model)
+        try:
+            progress = yield from resume(runner, turns, turn, decision, retry=retry, span=span)
+        except Exception as error:
+            span.failed(type(error).__name__)
+            raise
+        finally:
+            span.end()
+            turns.end(turn)
+        return self._stored(progress, turn, user)
+
+    def _stored(self, progress: Progress, turn: OpenTurn, user: str | None) -> AgentResult:
+        result = _result(progress, turn.session, self._log(turn))
+        if self._indexer is not None and user is not None and not result.paused:
+            self._indexer.submit(user, turn.session, lambda: result.messages)
+        return result
+
+    def _log(self, turn: OpenTurn) -> Any:
+        assert self.session is not None
+        assert turn.head is not None
+        return partial(self.session.messages_until, turn.session, turn.head.ref, turn.head.length)
+
+    def _user(self, user_id: str | None) -> str | None:
+        user = user_id or self.user_id
+        if self._indexer is not None and user is None:
+            raise ConfigurationError("memory= needs to know whose conversation it is: pass user_id=...")
+        return user
+
+
+def _setup(
+    model: Model,
+    tools: Iterable[Any],
+    session: SessionStore | None,
+    system: str | None,
+    middleware: Iterable[Any],
+    max_steps: int,
+    pause_before: Iterable[Any],
+    params: Mapping[str, Any],
+) -> Setup:
+    """Check what an agent is made of."""
+    require_count(max_steps, "max_steps")
+    if system is not None and not isinstance(system, str):
+        raise ConfigurationError(f"system is a string, not {type(system).__name__}.")
+    named: dict[str, Tool] = {}
+    for found in map(as_tool, tools):
+        if found.name in named:
+            raise ConfigurationError(
+                f"two tools are called {found.name!r}: give one another name, Tool(f, name=...)."
+            )
+        named[found.name] = found
+    around, compactors = _middleware(list(middleware))
+    if isinstance(pause_before, str):
+        pause_before = [pause_before]
+    pause = frozenset(one if isinstance(one, str) else as_tool(one).name for one in pause_before)
+    if pause - named.keys():
+        raise ConfigurationError(
+            f"pause_before names tools that are not there: {', '.join(sorted(pause - named.keys()))}."
+        )
+    if pause and session is None:
+        raise ConfigurationError(
+            "pause_before needs a session store, where the turn waits: Agent(session=...)."
+        )
+    turns: Turns | None = None if session is None else session.turns
+    before = [SystemMessage(system)] if system else []
+    schemas = [found.to_openai() for found in named.values()]
+    compactor = compactors[0] if compactors else None
+    return Setup(model, named, schemas, before, around, compactor, pause, max_steps, params, turns)
+
+
+def _middleware(given: Sequence[Any]) -> tuple[list[Middleware], list[SummarizationMiddleware]]:
+    compactors = [one for one in given if isinstance(one, SummarizationMiddleware)]
+    around = [one for one in given if not isinstance(one, SummarizationMiddleware)]
+    if len(compactors) > 1:
+        raise ConfigurationError("one SummarizationMiddleware is enough for an agent.")
+    for one in around:
+        if not isinstance(one, Middleware):
+            raise ConfigurationError(
+                f"middleware is made of ai_infra.llm.agent.Middleware, and {type(one).__name__} is not one."
+            )
+    return around, compactors
+
+
+def _given(prompt: Prompt) -> list[Any]:
+    given = [HumanMessage(prompt)] if isinstance(prompt, str) else list(as_list(prompt))
+    if not given:
+        raise InvalidInputError("there is nothing to answer: prompt holds no messages.")
+    return given
+
+
+def _result(progress: Progress, session: str, log: Any) -> AgentResult:
+    return AgentResult(
+        progress.text,
+        new_messages=progress.messages,
+        session_id=session,
+        usage=progress.usage,
+        steps=progress.steps,
+        pending_action=action_of(session, progress.messages, progress.waiting),
+        log=log,
+    )

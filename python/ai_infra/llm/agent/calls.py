@@ -1,0 +1,188 @@
+"""Calling tools: together, in both worlds, and with every failure turned into words for the model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import json
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from ai_infra.errors import ConfigurationError, InvalidInputError
+from ai_infra.llm.agent import telemetry
+from ai_infra.llm.agent.middleware import Middleware, ToolCall, ToolResult
+from ai_infra.llm.agent.model import clean
+from ai_infra.llm.tools.tool import Tool
+
+log = logging.getLogger("ai_infra.agent")
+
+MOST_AT_ONCE = 16
+"""Threads for the tool calls of one step in the sync world."""
+
+
+class Batch:
+    """The tool calls of one step, as one request: run together, answered in order."""
+
+    def __init__(
+        self,
+        calls: Sequence[ToolCall],
+        tools: Mapping[str, Tool],
+        middleware: Sequence[Middleware],
+        span: telemetry.Span,
+    ) -> None:
+        self._calls = calls
+        self._tools = tools
+        self._around = [one for one in middleware if _overrides(one, "around_tool")]
+        self._span = span
+
+    def run(self) -> list[ToolResult]:
+        """One call where we are, several on threads."""
+        if len(self._calls) == 1:
+            return [self._run(self._calls[0])]
+        pool = ThreadPoolExecutor(min(len(self._calls), MOST_AT_ONCE), thread_name_prefix="ai-infra-tool")
+        try:
+            waiting = [pool.submit(contextvars.copy_context().run, self._run, call) for call in self._calls]
+            return [one.result() for one in waiting]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def arun(self) -> list[ToolResult]:
+        """All at once: coroutines in this loop, plain functions on threads."""
+        if len(self._calls) == 1:
+            return [await self._arun(self._calls[0])]
+        return list(await asyncio.gather(*(self._arun(call) for call in self._calls)))
+
+    def _run(self, call: ToolCall) -> ToolResult:
+        run: Callable[[ToolCall], ToolResult] = self._call
+        for one in reversed(self._around):
+            run = partial(_within, one, run)
+        return run(call)
+
+    async def _arun(self, call: ToolCall) -> ToolResult:
+        run: Callable[[ToolCall], Awaitable[ToolResult]] = self._acall
+        for one in reversed(self._around):
+            run = partial(_awithin, one, run)
+        return await run(call)
+
+    def _call(self, call: ToolCall) -> ToolResult:
+        with telemetry.tool(self._span, call) as span:
+            found = self._found(call)
+            if isinstance(found, ToolResult):
+                return span.told(found)
+            try:
+                answer = found()
+                if inspect.isawaitable(answer):
+                    answer = in_background(answer)
+                return span.told(ToolResult(text_of(answer)))
+            except Exception as error:  # noqa: BLE001 - whatever a tool raises, the model is told and goes on
+                return span.told(_failure(call, error))
+
+    async def _acall(self, call: ToolCall) -> ToolResult:
+        with telemetry.tool(self._span, call) as span:
+            found = self._found(call)
+            if isinstance(found, ToolResult):
+                return span.told(found)
+            try:
+                answer = found() if self._tools[call.name].is_async else await asyncio.to_thread(found)
+                if inspect.isawaitable(answer):
+                    answer = await answer
+                return span.told(ToolResult(text_of(answer)))
+            except Exception as error:  # noqa: BLE001 - as above
+                return span.told(_failure(call, error))
+
+    def _found(self, call: ToolCall) -> Callable[[], Any] | ToolResult:
+        """The call to make, or why it cannot be made."""
+        tool = self._tools.get(call.name)
+        if tool is None:
+            known = ", ".join(sorted(self._tools)) or "none"
+            return ToolResult(f"Error: there is no tool {call.name!r}. The tools are: {known}.", failed=True)
+        try:
+            args, kwargs = tool.bind(call.arguments)
+        except InvalidInputError as error:
+            return ToolResult(clean(f"Error: {error}"), failed=True)
+        return partial(tool.function, *args, **kwargs)
+
+
+def _within(one: Middleware, run: Callable[[ToolCall], ToolResult], call: ToolCall) -> ToolResult:
+    return _checked(one, one.around_tool(call, run))
+
+
+async def _awithin(
+    one: Middleware, run: Callable[[ToolCall], Awaitable[ToolResult]], call: ToolCall
+) -> ToolResult:
+    return _checked(one, await one.aaround_tool(call, run))
+
+
+def _checked(one: Middleware, result: Any) -> ToolResult:
+    if isinstance(result, ToolResult):
+        return result
+    if isinstance(result, str):
+        return ToolResult(str(result))
+    raise ConfigurationError(
+        f"around_tool of {type(one).__name__} returned {type(result).__name__}; "
+        "it returns a ToolResult or a string."
+    )
+
+
+def _overrides(one: Middleware, name: str) -> bool:
+    return any(getattr(type(one), face) is not getattr(Middleware, face) for face in (name, f"a{name}"))
+
+
+def _failure(call: ToolCall, error: Exception) -> ToolResult:
+    # The error's own words may hold what a user said: they go to the model, and not into the log.
+    log.warning("the tool %s failed: %s", call.name, type(error).__name__)
+    return ToolResult(clean(f"Error: {type(error).__name__}: {error}"), failed=True)
+
+
+def text_of(answer: Any) -> str:
+    """What a tool returned, as text: a string as it is, anything else as JSON."""
+    if isinstance(answer, str):
+        return clean(str(answer))
+    if hasattr(answer, "model_dump_json"):
+        return clean(answer.model_dump_json())
+    return clean(json.dumps(answer, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    return str(value)
+
+
+class _Background:
+    """One event loop on a thread, where the sync world runs async tools: what they open stays usable."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="ai-infra-async-tools", daemon=True
+                ).start()
+            return self._loop
+
+
+_background = _Background()
+
+
+def in_background(answer: Awaitable[Any]) -> Any:
+    """Wait for ``answer`` from a thread that runs no event loop, or must not wait on its own."""
+
+    async def wait() -> Any:
+        return await answer
+
+    return asyncio.run_coroutine_threadsafe(wait(), _background.loop()).result()

@@ -1,0 +1,220 @@
+"""Asking any kind of model object: ours, LangChain's, or anything with ``chat``."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ai_infra.errors import ConfigurationError
+from ai_infra.llm.response import Usage, assistant_message
+from ai_infra.messages import fields_of, message_text, to_message
+
+_END = object()
+
+
+@dataclass
+class ModelReply:
+    """What a model answered.
+
+    Attributes:
+        text: its text, ``""`` when it only calls tools.
+        tool_calls: in OpenAI's shape, each with an id that no other call of the reply has.
+        usage: tokens, or None when the service told nothing.
+        model: the model that answered, by the service's own word.
+    """
+
+    text: str
+    tool_calls: list[dict[str, Any]]
+    usage: Usage | None = None
+    model: str = ""
+
+    @property
+    def message(self) -> Any:
+        """The reply as a message."""
+        return to_message(assistant_message(self.text or None, self.tool_calls))
+
+
+class Model:
+    """A model object, with one face for all kinds.
+
+    Args:
+        llm: an :class:`~ai_infra.LLM`, a LangChain chat model, or anything with ``chat(messages,
+            tools=...)``.
+        name: the model that a call names; the object's own when None.
+    """
+
+    def __init__(self, llm: Any, name: str | None) -> None:
+        self._llm = llm
+        self._name = name
+        self._langchain = not hasattr(llm, "chat") and hasattr(llm, "invoke")
+        if not self._langchain and not callable(getattr(llm, "chat", None)):
+            raise ConfigurationError(
+                "llm is an LLM, a LangChain chat model, or an object with chat(messages, tools=...), "
+                f"not {type(llm).__name__}."
+            )
+
+    @property
+    def name(self) -> str | None:
+        """The model that will answer, where that is known."""
+        found = self._name or getattr(self._llm, "model", None) or getattr(self._llm, "model_name", None)
+        return found if isinstance(found, str) else None
+
+    @property
+    def provider(self) -> str:
+        """The provider's name, for telemetry."""
+        found = getattr(self._llm, "provider", None)
+        return found if isinstance(found, str) else type(self._llm).__name__
+
+    def options(self, tools: Sequence[Any], params: Mapping[str, Any]) -> dict[str, Any]:
+        """The keyword arguments of one call."""
+        options = dict(params)
+        if tools:
+            options["tools"] = list(tools)
+        if self._name and not self._langchain:
+            options["model"] = self._name
+        return options
+
+    def chat(self, messages: list[Any], options: Mapping[str, Any]) -> Any:
+        """Ask and wait."""
+        if self._langchain:
+            return self._bound(options).invoke(_for_langchain(messages))
+        return self._llm.chat(messages, **options)
+
+    async def achat(self, messages: list[Any], options: Mapping[str, Any]) -> Any:
+        """Ask without blocking the event loop."""
+        if self._langchain:
+            return await self._bound(options).ainvoke(_for_langchain(messages))
+        if hasattr(self._llm, "achat"):
+            return await self._llm.achat(messages, **options)
+        answer = await asyncio.to_thread(lambda: self._llm.chat(messages, **options))
+        return await answer if asyncio.iscoroutine(answer) else answer
+
+    def pieces(self, messages: list[Any], options: Mapping[str, Any]) -> Pieces:
+        """Ask, and read the answer in pieces."""
+        return Pieces(self, self._llm, messages, options)
+
+    def _bound(self, options: Mapping[str, Any]) -> Any:
+        params = {name: value for name, value in options.items() if name != "tools"}
+        bound = self._llm.bind_tools(options["tools"]) if options.get("tools") else self._llm
+        return bound.bind(**params) if params else bound
+
+
+class Pieces:
+    """One streamed answer; a request that is repeated until it answers None. Then ``answer`` is the whole."""
+
+    def __init__(self, model: Model, llm: Any, messages: list[Any], options: Mapping[str, Any]) -> None:
+        self.answer: Any = None
+        self._model = model
+        self._llm = llm
+        self._messages = messages
+        self._options = options
+        self._stream: Any = None
+        self._astream: Any = None
+
+    def run(self) -> str | None:
+        """The next piece."""
+        if self._stream is None:
+            if not hasattr(self._llm, "stream") or not hasattr(self._llm, "chat"):
+                return self._all_at_once(self._model.chat(self._messages, self._options))
+            self._stream = self._llm.stream(self._messages, **self._options)
+        return self._piece(next(self._stream, _END), self._stream)
+
+    async def arun(self) -> str | None:
+        """The next piece, without blocking the event loop."""
+        if self._astream is None:
+            if not hasattr(self._llm, "astream") or not hasattr(self._llm, "chat"):
+                return self._all_at_once(await self._model.achat(self._messages, self._options))
+            self._astream = self._llm.astream(self._messages, **self._options)
+        return self._piece(await anext(self._astream, _END), self._astream)
+
+    def _all_at_once(self, answer: Any) -> str | None:
+        if self.answer is not None:
+            return None
+        self.answer = answer
+        return reply_of(answer).text or None
+
+    def _piece(self, piece: Any, stream: Any) -> str | None:
+        if piece is _END:
+            self.answer = stream.response
+            return None
+        return str(piece)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._stream is not None and hasattr(self._stream, "close"):
+            self._stream.close()
+
+    async def aclose(self) -> None:
+        """:meth:`close` for asyncio."""
+        if self._astream is not None and hasattr(self._astream, "aclose"):
+            await self._astream.aclose()
+
+
+def reply_of(answer: Any) -> ModelReply:
+    """Whatever a model object gave, as a :class:`ModelReply`."""
+    if isinstance(answer, ModelReply):
+        return answer
+    if isinstance(answer, str):
+        calls = getattr(answer, "tool_calls", None) or []
+        usage, model = getattr(answer, "usage", None), getattr(answer, "model", "")
+        text = str(answer)
+    else:
+        fields = fields_of(answer)
+        text, calls = message_text(fields), fields.get("tool_calls") or []
+        usage, model = _langchain_usage(answer), ""
+    return ModelReply(
+        clean(text),
+        _distinct(calls),
+        usage if isinstance(usage, Usage) else None,
+        model if isinstance(model, str) else "",
+    )
+
+
+def clean(text: str) -> str:
+    """``text`` with every half of a character replaced: what neither a file nor a service takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _distinct(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The calls in OpenAI's shape, with ids.
+
+    Some servers leave ids out or use one twice, and then no result finds its call.
+    """
+    seen: set[str] = set()
+    distinct = []
+    for call in calls:
+        function = call.get("function") or {}
+        id_ = call.get("id")
+        if not isinstance(id_, str) or not id_ or id_ in seen:
+            id_ = f"call_{uuid.uuid4().hex[:24]}"
+        seen.add(id_)
+        arguments = function.get("arguments")
+        written = {
+            "name": str(function.get("name") or ""),
+            "arguments": clean(arguments) if arguments else "{}",
+        }
+        distinct.append({"id": id_, "type": "function", "function": written})
+    return distinct
+
+
+def _for_langchain(messages: list[Any]) -> Any:
+    from langchain_core.messages.utils import convert_to_messages
+
+    return convert_to_messages([dict(fields_of(message)) for message in messages])
+
+
+def _langchain_usage(answer: Any) -> Usage | None:
+    found = getattr(answer, "usage_metadata", None)
+    if not isinstance(found, Mapping):
+        return None
+    cached = (found.get("input_token_details") or {}).get("cache_read") or 0
+    return Usage(
+        found.get("input_tokens", 0), found.get("output_tokens", 0), found.get("total_tokens", 0), cached
+    )

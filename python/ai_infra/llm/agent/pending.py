@@ -1,0 +1,166 @@
+"""A turn that waits for a person, and goes on in whatever process the decision reaches.
+
+It lies in the session's state, not in its log: the log holds finished turns only. A decision is written
+before it is acted on. The last one claims the turn first, so that an approved call is made once, also when
+two workers resume at the same moment, or when a worker dies between the call and its record: then nobody can
+know whether it happened, and a person is asked instead of a machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ai_infra._flow import Flow
+from ai_infra.errors import (
+    AgentError,
+    ConfigurationError,
+    ConflictError,
+    InvalidInputError,
+    SessionNotFoundError,
+)
+from ai_infra.llm.agent.result import PendingAction
+from ai_infra.llm.agent.telemetry import Span
+from ai_infra.llm.agent.turn import Progress, Runner, calls_of
+from ai_infra.llm.response import Usage
+from ai_infra.llm.session.store import new_id
+from ai_infra.llm.session.turns import OpenTurn, Turns
+from ai_infra.messages import ToolMessage, to_messages
+
+DECLINED = "The user declined this call; it was not made."
+
+
+def action_of(session: str, messages: list[Any], waiting: list[str]) -> PendingAction | None:
+    """The call that waits, first of those that do."""
+    if not waiting:
+        return None
+    call = next(call for call in calls_of(messages[-1], session) if call.id == waiting[0])
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        arguments = {}
+    return PendingAction(call.name, arguments if isinstance(arguments, dict) else {}, call.id, session)
+
+
+class Decision:
+    """What a person decided about one call."""
+
+    def __init__(self, approved: bool, modified_args: Mapping[str, Any] | None, reason: str | None) -> None:
+        if not isinstance(approved, bool):
+            raise InvalidInputError(f"approved is True or False, not {approved!r}.")
+        if modified_args is not None and not approved:
+            raise InvalidInputError(
+                "modified_args change an approved call; with approved=False pass reason=..."
+            )
+        self.approved = approved
+        self.arguments = modified_args
+        self.reason = reason
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is stored."""
+        arguments = None if self.arguments is None else dict(self.arguments)
+        return {"approved": self.approved, "arguments": arguments, "reason": self.reason}
+
+
+def resume(
+    runner: Runner, turns: Turns, turn: OpenTurn, decision: Decision, *, retry: bool, span: Span
+) -> Flow[Progress]:
+    """Decide about the call that waits; go on with the turn when it was the last one."""
+    pending = _waiting_turn(turn)
+    turn.turn_id = pending["turn_id"]
+    if pending["claim"] is not None and not retry:
+        raise ConflictError(
+            f"the approved tool call of session {turn.session!r} is being made by another worker, or its "
+            "worker died and the call may have happened. "
+            "Find out, then call resume(..., retry=True) to make it again."
+        )
+    messages = to_messages(pending["messages"])
+    progress = Progress(messages, Usage(*pending["usage"]), pending["steps"], list(pending["waiting"]))
+    if progress.waiting:
+        action = action_of(turn.session, messages, progress.waiting)
+        assert action is not None
+        if decision.arguments is not None:
+            _check_arguments(runner, action, decision.arguments)
+        pending = {**pending, "decisions": {**pending["decisions"], progress.waiting[0]: decision.as_dict()}}
+        if len(progress.waiting) > 1:
+            progress.waiting = progress.waiting[1:]
+            yield from turns.keep(turn, replace(turn.state, pending={**pending, "waiting": progress.waiting}))
+            progress.text = messages[-1].content or ""
+            return progress
+    claim = new_id()
+    yield from turns.keep(turn, replace(turn.state, pending={**pending, "claim": claim}))
+    try:
+        if messages[-1].tool_calls:
+            yield from _carry_out(runner, turn, progress, pending["decisions"], span)
+        progress.waiting = []
+        pending = {**pending, "waiting": [], "decisions": {}}
+        yield from runner.loop(turn, progress, span)
+    except Exception:
+        # What was called was called: it is recorded, and a later resume goes on behind it.
+        done = [dict(message) for message in progress.messages]
+        yield from turns.keep(turn, replace(turn.state, pending={**pending, "messages": done, "claim": None}))
+        raise
+    while True:
+        try:
+            if progress.waiting:
+                again = _as_pending(pending, progress)
+                yield from turns.keep(turn, replace(turn.state, pending=again))
+            else:
+                yield from turns.append(turn, progress.messages, replace(turn.state, pending=None))
+        except ConflictError:
+            yield from turns.load(turn)
+            if (turn.state.pending or {}).get("claim") != claim:
+                raise
+            continue
+        return progress
+
+
+def _waiting_turn(turn: OpenTurn) -> dict[str, Any]:
+    if turn.head is None:
+        raise SessionNotFoundError(f"there is no session {turn.session!r}.")
+    if turn.state.pending is None:
+        raise AgentError(f"no tool call of session {turn.session!r} waits for a decision.")
+    return turn.state.pending
+
+
+def _check_arguments(runner: Runner, action: PendingAction, arguments: Mapping[str, Any]) -> None:
+    tool = runner.setup.tools.get(action.tool)
+    if tool is None:
+        raise ConfigurationError(f"this agent has no tool {action.tool!r}, which waits to be called.")
+    tool.bind(arguments)
+
+
+def _carry_out(
+    runner: Runner, turn: OpenTurn, progress: Progress, decisions: Mapping[str, Any], span: Span
+) -> Flow[None]:
+    """Make the calls of the last message as they were decided; the others as they are."""
+    message = progress.messages[-1]
+    for call in message.tool_calls:
+        decided = decisions.get(call["id"])
+        if decided and decided["approved"] and decided["arguments"] is not None:
+            # The log tells what was done, and the model must believe the log.
+            call["function"]["arguments"] = json.dumps(decided["arguments"], ensure_ascii=False)
+    calls = calls_of(message, turn.session)
+    declined = {call.id for call in calls if call.id in decisions and not decisions[call.id]["approved"]}
+    start = len(progress.messages)
+    yield from runner.call([call for call in calls if call.id not in declined], progress, span)
+    answers = {answer["tool_call_id"]: answer for answer in progress.messages[start:]}
+    for id_ in declined:
+        reason = decisions[id_]["reason"]
+        answers[id_] = ToolMessage(f"{DECLINED} {reason}" if reason else DECLINED, tool_call_id=id_)
+    progress.messages[start:] = [answers[call.id] for call in calls]
+
+
+def _as_pending(pending: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    usage = progress.usage
+    return {
+        **pending,
+        "messages": [dict(message) for message in progress.messages],
+        "waiting": progress.waiting,
+        "decisions": {},
+        "usage": [usage.prompt, usage.completion, usage.total, usage.cached],
+        "steps": progress.steps,
+        "claim": None,
+    }

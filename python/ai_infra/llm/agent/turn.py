@@ -1,0 +1,291 @@
+"""One turn of an agent, written once for all its faces: run and arun, stream and astream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ai_infra._flow import Call, Flow
+from ai_infra.errors import AgentError, ConflictError, MaxStepsError
+from ai_infra.llm.agent import telemetry
+from ai_infra.llm.agent.calls import Batch
+from ai_infra.llm.agent.events import Emit, TextDelta, ToolFinished, ToolStarted, TurnRestarted
+from ai_infra.llm.agent.middleware import Middleware, ModelRequest, ToolCall, ToolResult
+from ai_infra.llm.agent.model import Model, ModelReply, Pieces, reply_of
+from ai_infra.llm.agent.telemetry import Span
+from ai_infra.llm.memory._plan import SUMMARY_PREFIX
+from ai_infra.llm.memory.middleware import SummarizationMiddleware
+from ai_infra.llm.memory.tokens import counter_for
+from ai_infra.llm.response import Usage
+from ai_infra.llm.session.turns import OpenTurn, Turns
+from ai_infra.llm.tools.tool import Tool
+from ai_infra.messages import SystemMessage, ToolMessage
+
+log = logging.getLogger("ai_infra.agent")
+
+MOST_TRIES = 50
+"""How often a turn that loses races is made again. After the first loss the others let it finish, so a second
+one means that a worker does not know our manners."""
+
+
+@dataclass
+class Progress:
+    """What has happened in a turn so far.
+
+    Attributes:
+        messages: of the turn: what was asked, calls, results.
+        usage, steps: of all model calls.
+        waiting: ids of calls of the last message that need a person's decision.
+        made: results of the calls that were made, by tool and arguments.
+        replay: those of an earlier try. A turn that is made again on a log that has grown meanwhile does not
+            repeat what its tools have done.
+    """
+
+    messages: list[Any]
+    usage: Usage = field(default_factory=Usage)
+    steps: int = 0
+    waiting: list[str] = field(default_factory=list)
+    made: dict[tuple[str, str], list[ToolResult]] = field(default_factory=dict)
+    replay: dict[tuple[str, str], list[ToolResult]] = field(default_factory=dict)
+    text: str = ""
+
+    def again(self, given: Sequence[Any]) -> Progress:
+        """From the beginning, with what the tools have answered."""
+        replay = {call: [*results, *self.replay.get(call, ())] for call, results in self.made.items()}
+        return Progress(list(given), self.usage, replay={**self.replay, **replay})
+
+
+@dataclass
+class Setup:
+    """What an agent brings to each of its turns."""
+
+    model: Model
+    tools: Mapping[str, Tool]
+    schemas: list[dict[str, Any]]
+    before: list[Any]
+    middleware: Sequence[Middleware]
+    compactor: SummarizationMiddleware | None
+    pause_before: frozenset[str]
+    max_steps: int
+    params: Mapping[str, Any]
+    turns: Turns | None
+    tool_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        self.before_hooks = [one for one in self.middleware if _overridden(one, "before_model")]
+        self.after_hooks = [one for one in self.middleware if _overridden(one, "after_model")]
+        if self.tool_tokens is None:
+            self.tool_tokens = counter_for(None).tools(self.schemas) if self.turns is not None else 0
+
+
+class Runner:
+    """Drives one turn. ``pieces`` is the stream that is open now, if any."""
+
+    def __init__(self, setup: Setup, params: Mapping[str, Any], *, streaming: bool) -> None:
+        self.setup = setup
+        self.pieces: Pieces | None = None
+        self._params = {**setup.params, **params}
+        self._streaming = streaming
+
+    def alone(self, run_id: str, given: list[Any]) -> Flow[Progress]:
+        """A turn without a session."""
+        turn, progress = OpenTurn(run_id, run_id), Progress(list(given))
+        span = telemetry.agent(run_id, self.setup.model)
+        try:
+            yield from self.loop(turn, progress, span)
+        except Exception as error:
+            span.failed(type(error).__name__)
+            raise
+        finally:
+            span.end()
+        return progress
+
+    def in_session(self, turns: Turns, turn: OpenTurn, given: list[Any], span: Span) -> Flow[Progress]:
+        """A turn that is appended to a session, on what the session holds when it is appended."""
+        progress = Progress(list(given))
+        for _ in range(MOST_TRIES):
+            if turn.state.pending is not None:
+                raise AgentError(
+                    f"the session {turn.session!r} waits for a decision about a tool call: "
+                    "call agent.resume(session_id, approved=...) first"
+                )
+            yield from self.loop(turn, progress, span)
+            try:
+                if progress.waiting:
+                    yield from turns.keep(turn, replace(turn.state, pending=_pending(turn, progress)))
+                else:
+                    yield from turns.append(turn, progress.messages, turn.state)
+            except ConflictError:
+                if self._streaming:
+                    yield Emit(TurnRestarted())
+                yield from turns.again(turn)
+                progress = progress.again(given)
+                continue
+            return progress
+        raise ConflictError(
+            f"the session {turn.session!r} keeps changing under this turn; nothing of it was stored"
+        )
+
+    def loop(self, turn: OpenTurn, progress: Progress, span: Span) -> Flow[None]:
+        """Ask the model and call its tools until it answers, or until a call has to wait."""
+        setup = self.setup
+        while True:
+            if progress.steps >= setup.max_steps:
+                raise MaxStepsError(
+                    f"the model still calls tools after max_steps={setup.max_steps} answers; "
+                    "nothing of the turn was stored. Raise max_steps, or look at what its tools tell it."
+                )
+            messages = yield from self._prompt(turn, progress)
+            request = ModelRequest(
+                messages, list(setup.schemas), dict(self._params), turn.session, progress.steps + 1
+            )
+            reply = yield from self._ask(request, span)
+            progress.steps += 1
+            if reply.usage is not None:
+                progress.usage += reply.usage
+            progress.messages.append(reply.message)
+            progress.text = reply.text
+            if not reply.tool_calls:
+                log.debug("turn %s: %d steps, %d tokens", turn.turn_id, progress.steps, progress.usage.total)
+                return
+            calls = calls_of(reply.message, turn.session)
+            progress.waiting = [call.id for call in calls if call.name in setup.pause_before]
+            if progress.waiting:
+                return
+            yield from self.call(calls, progress, span)
+
+    def call(self, calls: Sequence[ToolCall], progress: Progress, span: Span) -> Flow[None]:
+        """Make the calls together, and add their results to the turn."""
+        earlier = [found.pop(0) if (found := progress.replay.get(_key(call))) else None for call in calls]
+        fresh = [call for call, result in zip(calls, earlier, strict=True) if result is None]
+        if self._streaming:
+            for call in fresh:
+                yield Emit(ToolStarted(call.id, call.name, call.arguments))
+        answers = iter((yield Batch(fresh, self.setup.tools, self.setup.middleware, span)) if fresh else ())
+        results = [next(answers) if result is None else result for result in earlier]
+        for call, result in zip(calls, results, strict=True):
+            progress.messages.append(ToolMessage(result.content, tool_call_id=call.id))
+            if self._streaming and call in fresh:
+                yield Emit(ToolFinished(call.id, call.name, result.content, result.failed))
+        for call, result in zip(calls, results, strict=True):
+            progress.made.setdefault(_key(call), []).append(result)
+
+    def _prompt(self, turn: OpenTurn, progress: Progress) -> Flow[list[Any]]:
+        setup = self.setup
+        if setup.turns is not None:
+            yield from setup.turns.renew(turn)
+            return (
+                yield from setup.turns.prompt(
+                    turn,
+                    setup.before,
+                    progress.messages,
+                    model=setup.model.name,
+                    tool_tokens=setup.tool_tokens or 0,
+                    compactor=setup.compactor,
+                )
+            )
+        before, summary = list(setup.before), turn.state.summary
+        messages = progress.messages[turn.state.summarized :]
+        if setup.compactor is not None:
+            compacted = yield from setup.compactor.compact([*before, *messages], summary)
+            if compacted is not None and compacted.action == "summarized":
+                gone = turn.state.summarized + max(0, compacted.summarized_count - len(before))
+                turn.state = replace(turn.state, summary=compacted.summary, summarized=gone)
+                return compacted.messages
+        if summary:
+            before.append(SystemMessage(SUMMARY_PREFIX + summary))
+        return before + messages
+
+    def _ask(self, request: ModelRequest, parent: Span) -> Flow[ModelReply]:
+        setup = self.setup
+        if setup.before_hooks:
+            request.messages = [message.copy() for message in request.messages]
+            for hook in setup.before_hooks:
+                yield _Before(hook, request)
+        options = setup.model.options(request.tools, request.params)
+        span = telemetry.chat(parent, setup.model)
+        try:
+            if self._streaming:
+                answer = yield from self._stream(request.messages, options)
+            else:
+                answer = yield Call(
+                    lambda: setup.model.chat(request.messages, options),
+                    lambda: setup.model.achat(request.messages, options),
+                )
+            reply = reply_of(answer)
+            span.replied(reply)
+        except Exception as error:
+            span.failed(type(error).__name__)
+            raise
+        finally:
+            span.end()
+        for hook in reversed(setup.after_hooks):
+            changed = yield _After(hook, request, reply)
+            reply = reply if changed is None else changed
+        return reply
+
+    def _stream(self, messages: list[Any], options: Mapping[str, Any]) -> Flow[Any]:
+        pieces = self.pieces = self.setup.model.pieces(messages, options)
+        while True:
+            piece = yield pieces
+            if piece is None:
+                self.pieces = None
+                return pieces.answer
+            yield Emit(TextDelta(piece))
+
+
+class _Before:
+    """The request to run one hook before the model."""
+
+    def __init__(self, hook: Middleware, request: ModelRequest) -> None:
+        self._hook, self._request = hook, request
+
+    def run(self) -> None:
+        self._hook.before_model(self._request)
+
+    async def arun(self) -> None:
+        await self._hook.abefore_model(self._request)
+
+
+class _After:
+    """The request to run one hook after the model."""
+
+    def __init__(self, hook: Middleware, request: ModelRequest, reply: ModelReply) -> None:
+        self._hook, self._request, self._reply = hook, request, reply
+
+    def run(self) -> ModelReply | None:
+        return self._hook.after_model(self._request, self._reply)
+
+    async def arun(self) -> ModelReply | None:
+        return await self._hook.aafter_model(self._request, self._reply)
+
+
+def calls_of(message: Mapping[str, Any], session: str) -> list[ToolCall]:
+    """The tool calls of an assistant message."""
+    return [
+        ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"], session)
+        for call in message.get("tool_calls") or ()
+    ]
+
+
+def _key(call: ToolCall) -> tuple[str, str]:
+    return call.name, call.arguments
+
+
+def _pending(turn: OpenTurn, progress: Progress) -> dict[str, Any]:
+    usage = progress.usage
+    return {
+        "turn_id": turn.turn_id,
+        "messages": [dict(message) for message in progress.messages],
+        "waiting": progress.waiting,
+        "decisions": {},
+        "usage": [usage.prompt, usage.completion, usage.total, usage.cached],
+        "steps": progress.steps,
+        "claim": None,
+    }
+
+
+def _overridden(one: Middleware, name: str) -> bool:
+    return any(getattr(type(one), face, None) is not getattr(Middleware, face) for face in (name, f"a{name}"))

@@ -1,0 +1,294 @@
+"""A turn from its beginning to its end: what is read, what the model is shown, what is written.
+
+Nothing of a turn is stored before its end. Then the whole of it is appended in one transaction, if the
+session is still as it was read; so a worker that is killed at any moment leaves finished turns and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from ai_infra._core import canonical_json
+from ai_infra._flow import Call, Flow
+from ai_infra.errors import ConflictError, SessionNotFoundError
+from ai_infra.llm.memory.fit import _fit
+from ai_infra.llm.memory.middleware import SummarizationMiddleware
+from ai_infra.llm.memory.models import UNKNOWN_CONTEXT, known_model, model_info
+from ai_infra.llm.session.gate import Gate
+from ai_infra.llm.session.log import FIRST_READ, Log, Missing, View, parsed
+from ai_infra.llm.session.state import State
+from ai_infra.messages import fields_of
+from ai_infra.storage.sessions import NEW, Expected, Head, SessionBackend
+
+log = logging.getLogger("ai_infra.session")
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+KNOWN_SESSIONS = 512
+"""Sessions whose newest messages are kept in memory, so that a turn reads only what is new."""
+
+LEASE = 60.0
+"""Seconds for which a worker that lost a race may ask the others to let it finish."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How much of a log the model is shown.
+
+    Attributes:
+        max_tokens: the budget of a prompt; None: the model's window, less room for the answer.
+        trim_to: the low mark of :func:`~ai_infra.fit_context`; None: half of the budget.
+        summarize: summarize what does not fit, instead of leaving it out.
+        keep, llm, max_summary_tokens: as in :func:`~ai_infra.fit_context`.
+    """
+
+    max_tokens: int | None = None
+    trim_to: int | None = None
+    summarize: bool = False
+    keep: int = 10
+    llm: Any = None
+    max_summary_tokens: int | None = None
+
+
+@dataclass
+class OpenTurn:
+    """A turn that is under way, and the session as it was read for it."""
+
+    session: str
+    turn_id: str
+    log: Log = field(default_factory=lambda: Log(0))
+    head: Head | None = None
+    state: State = field(default_factory=State)
+
+    @property
+    def expected(self) -> Expected:
+        """What the session must still be for the turn to be appended."""
+        return NEW if self.head is None else (self.head.ref, self.head.version)
+
+
+class Turns:
+    """Opens, shows and closes the turns of the sessions in one backend."""
+
+    def __init__(
+        self, backend: SessionBackend, policy: Policy, *, wait: float, clock: Callable[[], float]
+    ) -> None:
+        self.policy = policy
+        self._backend = backend
+        self._gate = Gate(wait)
+        self._wait = wait
+        self._clock = clock
+        self._lock = Lock()
+        self._logs: OrderedDict[str, Log] = OrderedDict()
+
+    def now(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return round(self._clock() * 1_000_000)
+
+    def begin(self, session: str, turn_id: str) -> Flow[OpenTurn]:
+        """Wait for the turns before this one, and read the session. :meth:`end` must follow."""
+        yield from self._gate.enter(session)
+        turn = OpenTurn(session, turn_id)
+        try:
+            yield from self.load(turn)
+        except BaseException:
+            self._gate.leave(session)
+            raise
+        return turn
+
+    def end(self, turn: OpenTurn) -> None:
+        """Let the next turn of the session begin."""
+        self._gate.leave(turn.session)
+
+    def load(self, turn: OpenTurn) -> Flow[None]:
+        """Read the session as it is now; wait while another worker has asked to be alone."""
+        give_up = time.monotonic() + self._wait
+        pause = 0.01
+        while True:
+            yield from self._read(turn)
+            lease = turn.state.lease
+            if (
+                not lease
+                or lease[0] == turn.turn_id
+                or lease[1] <= self.now()
+                or lease[1] > self.now() + 2e6 * LEASE
+            ):
+                return
+            if time.monotonic() > give_up:
+                raise ConflictError(
+                    f"the session {turn.session!r} was busy with turns of other workers for "
+                    f"{self._wait:.3g} s; try again later"
+                )
+            seconds = pause * random.uniform(0.5, 1.0)
+            yield Call(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))
+            pause = min(2 * pause, 0.25)
+
+    def again(self, turn: OpenTurn) -> Flow[None]:
+        """After a conflict: read the session anew, and ask the other workers to let this turn finish."""
+        give_up = time.monotonic() + self._wait
+        log.info("turn %s lost a race, and is made again on what is there now", turn.turn_id)
+        while True:
+            yield from self.load(turn)
+            until = self.now() + round(LEASE * 1e6)
+            try:
+                yield from self.keep(turn, replace(turn.state, lease=[turn.turn_id, until]))
+            except ConflictError:
+                if time.monotonic() > give_up:
+                    raise
+                continue
+            return
+
+    def renew(self, turn: OpenTurn) -> Flow[None]:
+        """Ask for more time when half of what :meth:`again` asked for is over."""
+        lease = turn.state.lease
+        if lease and lease[0] == turn.turn_id and lease[1] < self.now() + LEASE * 5e5:
+            yield from self.keep(
+                turn, replace(turn.state, lease=[turn.turn_id, self.now() + round(LEASE * 1e6)])
+            )
+
+    def found(self, turn: OpenTurn) -> Flow[list[Any] | None]:
+        """The messages of the turn where it was appended before."""
+        assert turn.head is not None
+        there = yield from self._backend.turn(turn.head.ref, turn.turn_id)
+        if there is None:
+            return None
+        rows = yield from self._backend.read(turn.head.ref, there.start, there.end)
+        return parsed(rows)
+
+    def _read(self, turn: OpenTurn) -> Flow[None]:
+        with self._lock:
+            known = self._logs.pop(turn.session, None) or Log(0)
+        tail = yield from self._backend.load(turn.session, ref=known.ref, start=known.length, last=FIRST_READ)
+        if tail is None:
+            turn.head, turn.log, turn.state = None, Log(0), State()
+            return
+        if tail.head.ref != known.ref:
+            known = Log(tail.head.ref)
+        known.take(tail)
+        turn.head, turn.log, turn.state = tail.head, known, State.load(tail.head.state)
+        self._remember(turn)
+
+    def _remember(self, turn: OpenTurn) -> None:
+        turn.log.trim()
+        with self._lock:
+            self._logs[turn.session] = turn.log
+            self._logs.move_to_end(turn.session)
+            while len(self._logs) > KNOWN_SESSIONS:
+                self._logs.popitem(last=False)
+
+    def append(self, turn: OpenTurn, messages: Sequence[Any], state: State) -> Flow[None]:
+        """Append the messages of the turn and set the state, in one transaction. Ends nothing else.
+
+        Raises:
+            ConflictError: the session is not what was read; nothing was written.
+        """
+        rows = [row_of(message) for message in messages]
+        state = replace(state, lease=None)
+        head = yield from self._backend.append(
+            turn.session, turn.expected, turn.turn_id, rows, state.dump(), self.now()
+        )
+        if turn.log.ref != head.ref:
+            turn.log = Log(head.ref)
+        if head.length == turn.log.length + len(rows):
+            turn.log.add(parsed(rows))
+            self._remember(turn)
+        turn.head, turn.state = head, state
+
+    def keep(self, turn: OpenTurn, state: State) -> Flow[None]:
+        """Set the state and nothing else. Raises as :meth:`append`."""
+        head = yield from self._backend.append(
+            turn.session, turn.expected, turn.turn_id, [], state.dump(), self.now()
+        )
+        if turn.log.ref != head.ref:
+            turn.log = Log(head.ref)
+        turn.head, turn.state = head, state
+
+    def prompt(
+        self,
+        turn: OpenTurn,
+        before: list[Any],
+        messages: list[Any],
+        *,
+        model: str | None,
+        tool_tokens: int = 0,
+        compactor: SummarizationMiddleware | None = None,
+    ) -> Flow[list[Any]]:
+        """What the model is shown: the system prompt, the summary, the end of the log, the turn so far."""
+        while True:
+            try:
+                return (yield from self._prompt(turn, before, messages, model, tool_tokens, compactor))
+            except Missing as gap:
+                missing = gap
+            rows = yield from self._backend.read(turn.log.ref, missing.start, missing.end)
+            if len(rows) < missing.end - missing.start:
+                raise SessionNotFoundError(
+                    f"the session {turn.session!r} was deleted while a turn was under way."
+                )
+            turn.log.fill(missing.start, rows)
+
+    def _prompt(
+        self,
+        turn: OpenTurn,
+        before: list[Any],
+        messages: list[Any],
+        model: str | None,
+        tool_tokens: int,
+        compactor: SummarizationMiddleware | None,
+    ) -> Flow[list[Any]]:
+        policy, state = self.policy, turn.state
+        view = View(before, turn.log, state.summarized, messages)
+        if compactor is not None:
+            compacted = yield from compactor.compact(view, state.summary)
+            if compacted is not None and compacted.action == "summarized":
+                _summarized(turn, compacted.summary, compacted.summarized_count - len(before))
+                state = turn.state
+                view = View(before, turn.log, state.summarized, messages)
+        known = known_model(model) if model else None
+        budget = policy.max_tokens
+        if budget is None:
+            window = UNKNOWN_CONTEXT if known is None else known.context
+            budget = window - min(window // 4, 4096)
+        budget = max(1, budget - tool_tokens)
+        low = budget // 2 if policy.trim_to is None else min(policy.trim_to, budget)
+        result = yield from _fit(
+            view,
+            budget,
+            summarize=policy.summarize,
+            summary=state.summary,
+            keep=policy.keep,
+            llm=policy.llm,
+            model=None if known is None else model,
+            trim_to=low,
+            max_summary_tokens=policy.max_summary_tokens,
+            on_summary_error="trim",
+        )
+        if result.action == "summarized":
+            _summarized(turn, result.summary, result.summarized_count - len(before))
+        elif result.action == "trimmed":
+            if policy.summarize:
+                log.warning("turn %s: no summary could be made; the prompt was trimmed instead", turn.turn_id)
+            if policy.max_tokens is None and known is None and model:
+                model_info(model)  # warns, once, that a window was assumed
+        return result.messages
+
+
+def _summarized(turn: OpenTurn, summary: str | None, count: int) -> None:
+    turn.state = replace(turn.state, summary=summary, summarized=turn.state.summarized + max(0, count))
+
+
+def row_of(message: Any) -> str:
+    """A message as it is stored.
+
+    Raises:
+        InvalidMessageError: it is none.
+        InvalidValueError, InvalidTextError: JSON cannot hold it; says where.
+    """
+    return canonical_json(dict(fields_of(message)), MAX_MESSAGE_BYTES)
