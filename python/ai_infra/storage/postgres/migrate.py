@@ -29,7 +29,7 @@ def ensure_ready(database: Database, schema: str) -> Flow[None]:
 
 
 def _version(statements: Statements, schema: str) -> Script[int]:
-    rows = yield Ask(statements["exists"], {"table": f"{schema}.meta"})
+    rows = yield Ask(statements["exists"], {"schema": schema})
     if not rows[0][0]:
         return 0
     rows = yield Ask(statements["version"], {})

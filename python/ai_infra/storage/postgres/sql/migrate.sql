@@ -1,5 +1,7 @@
 -- name: exists
-SELECT to_regclass(%(table)s) IS NOT NULL
+SELECT EXISTS (
+    SELECT 1 FROM pg_class AS tables JOIN pg_namespace AS spaces ON spaces.oid = tables.relnamespace
+    WHERE spaces.nspname = %(schema)s AND tables.relname = 'meta')
 
 -- name: version
 SELECT value FROM {schema}.meta WHERE name = 'version'
