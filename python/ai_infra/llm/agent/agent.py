@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ai_infra._checks import require_count
+from ai_infra._core import check_key
 from ai_infra._flow import Flow, arun, run
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.agent import telemetry
@@ -293,7 +294,8 @@ class Agent:
                 self._indexer.submit(user, name, partial(list, result.new_messages))
             return result
         given = parsed([row_of(message) for message in given])  # refused here rather than at the turn's end
-        turn = yield from turns.begin(session_id or new_id(), turn_id or new_id())
+        check_key(name := new_id() if turn_id is None else turn_id)
+        turn = yield from turns.begin(new_id() if session_id is None else session_id, name)
         span = telemetry.agent(turn.session, self._setup.model)
         try:
             if turn_id is not None and turn.head is not None:

@@ -117,24 +117,24 @@ class Pieces:
     def run(self) -> str | None:
         """The next piece."""
         if self._stream is None:
+            if self.answer is not None:
+                return None
             if not hasattr(self._llm, "stream") or not hasattr(self._llm, "chat"):
-                return self._all_at_once(self._model.chat(self._messages, self._options))
+                self.answer = self._model.chat(self._messages, self._options)
+                return reply_of(self.answer).text or None
             self._stream = self._llm.stream(self._messages, **self._options)
         return self._piece(next(self._stream, _END), self._stream)
 
     async def arun(self) -> str | None:
         """The next piece, without blocking the event loop."""
         if self._astream is None:
+            if self.answer is not None:
+                return None
             if not hasattr(self._llm, "astream") or not hasattr(self._llm, "chat"):
-                return self._all_at_once(await self._model.achat(self._messages, self._options))
+                self.answer = await self._model.achat(self._messages, self._options)
+                return reply_of(self.answer).text or None
             self._astream = self._llm.astream(self._messages, **self._options)
         return self._piece(await anext(self._astream, _END), self._astream)
-
-    def _all_at_once(self, answer: Any) -> str | None:
-        if self.answer is not None:
-            return None
-        self.answer = answer
-        return reply_of(answer).text or None
 
     def _piece(self, piece: Any, stream: Any) -> str | None:
         if piece is _END:

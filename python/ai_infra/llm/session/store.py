@@ -298,7 +298,7 @@ class SessionStore:
         rows = [row_of(message) for message in as_list(messages)]
         if not rows:
             raise InvalidInputError("there are no messages to append.")
-        turns, name = self.turns, turn_id or new_id()
+        turns, name = self.turns, new_id() if turn_id is None else turn_id
         turn = yield from turns.begin(session_id, name)
         try:
             while True:
@@ -331,7 +331,7 @@ class SessionStore:
         kept = (
             State(summary=state.summary, summarized=state.summarized) if state.summarized <= end else State()
         )
-        name = target or new_id()
+        name = new_id() if target is None else target
         made = yield from self._backend.fork(head.ref, name, end, kept.dump(), self.turns.now())
         if made is None:
             raise _not_found(session_id)

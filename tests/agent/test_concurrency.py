@@ -1,0 +1,169 @@
+"""Many workers, one session and many: no turn is lost, doubled or interleaved."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ai_infra import LLM, Agent
+from ai_infra.llm.agent import AgentResult
+from ai_infra.llm.session import SessionStore, sqlite
+from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
+
+from tests.agent.conftest import assert_valid
+
+WORKERS = 16
+TURNS = 3
+
+
+def shout(text: str) -> str:
+    """Shout."""
+    return text.upper()
+
+
+def answer(request: Request) -> Reply:
+    """A call of the tool with what was asked, then an answer that repeats it."""
+    last = request.messages[-1]
+    if last["role"] == "user":
+        return Reply.tools(("shout", {"text": last["content"]}))
+    return Reply(f"heard {last['content']}")
+
+
+def expected(text: str) -> list[str | None]:
+    return [text, None, text.upper(), f"heard {text.upper()}"]
+
+
+def check(sessions: SessionStore, acknowledged: dict[str, list[str]]) -> None:
+    """Every acknowledged turn is there once, whole, and each worker's are in order."""
+    for session, texts in acknowledged.items():
+        messages = sessions.messages(session)
+        assert_valid(messages)
+        contents = [message["content"] for message in messages]
+        turns = [contents[at : at + 4] for at in range(0, len(contents), 4)]
+        assert all(turn == expected(str(turn[0])) for turn in turns)
+        asked = [turn[0] for turn in turns]
+        assert sorted(map(str, asked)) == sorted(texts)
+        for worker in {text.split(".")[0] for text in texts}:
+            mine = [text for text in asked if str(text).split(".")[0] == worker]
+            assert mine == sorted(map(str, mine))
+
+
+def prompts(worker: int) -> list[str]:
+    return [f"w{worker:02}.{number}" for number in range(TURNS)]
+
+
+@pytest.mark.parametrize("count", [1, WORKERS], ids=["one session", "a session each"])
+@pytest.mark.parametrize("world", ["threads", "tasks", "both"])
+def test_workers(server: OpenAIServer, llm: LLM, sessions: SessionStore, count: int, world: str) -> None:
+    server.responder = answer
+    agent = Agent(llm=llm, session=sessions, tools=[shout])
+    acknowledged: dict[str, list[str]] = {f"s{number}": [] for number in range(count)}
+
+    def done(worker: int, result: AgentResult) -> None:
+        assert result.session_id == f"s{worker % count}"
+        acknowledged[result.session_id].append(result.new_messages[0].content)
+
+    def thread(worker: int) -> None:
+        for text in prompts(worker):
+            done(worker, agent.run(text, session_id=f"s{worker % count}"))
+
+    async def task(worker: int) -> None:
+        for text in prompts(worker):
+            done(worker, await agent.arun(text, session_id=f"s{worker % count}"))
+
+    async def tasks(workers: range) -> None:
+        async with llm:
+            await asyncio.gather(*map(task, workers))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        if world == "threads":
+            list(pool.map(thread, range(WORKERS)))
+        elif world == "tasks":
+            asyncio.run(tasks(range(WORKERS)))
+        else:
+            running = [pool.submit(thread, worker) for worker in range(WORKERS)]
+            asyncio.run(tasks(range(WORKERS, 2 * WORKERS)))
+            for future in running:
+                future.result()
+    assert sum(map(len, acknowledged.values())) == WORKERS * TURNS * (2 if world == "both" else 1)
+    check(sessions, acknowledged)
+    # Waiting in line, nobody asked the model for nothing.
+    assert len(server.chats) == 2 * sum(map(len, acknowledged.values()))
+
+
+def test_stores_that_do_not_know_of_each_other(server: OpenAIServer, llm: LLM, tmp_path: Path) -> None:
+    """Without a common line every race is decided by the log, and every turn still comes through."""
+    server.responder = answer
+    made: list[str] = []
+
+    def counted(text: str) -> str:
+        """Shout."""
+        made.append(text)
+        return text.upper()
+
+    stores = [sqlite(tmp_path / "s.db") for _ in range(4)]
+    acknowledged: dict[str, list[str]] = {"s": []}
+
+    def work(worker: int) -> None:
+        agent = Agent(llm=llm, session=stores[worker], tools=[tool(counted)])
+        for text in prompts(worker):
+            acknowledged["s"].append(agent.run(text, session_id="s").new_messages[0].content)
+
+    def tool(function: Callable[..., Any]) -> Any:
+        from ai_infra.llm.tools import Tool
+
+        return Tool(function, name="shout")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    check(stores[0], acknowledged)
+    # A turn that was made again has not called its tools again.
+    assert sorted(made) == sorted(acknowledged["s"])
+    for store in stores:
+        store.close()
+
+
+WORKER = """
+import sys
+from ai_infra import Agent, LLM
+from ai_infra.llm.session import sqlite
+
+def shout(text: str) -> str:
+    "Shout."
+    return text.upper()
+
+path, url, worker, turns = sys.argv[1:]
+with sqlite(path) as sessions, LLM(base_url=url, api_key="k", model="gpt-4o") as llm:
+    agent = Agent(session=sessions, llm=llm, tools=[shout])
+    for number in range(int(turns)):
+        text = f"w{worker}.{number:02}"
+        agent.run(text, session_id="s")
+        print(text, flush=True)
+"""
+
+
+def test_four_processes_on_one_session(server: OpenAIServer, tmp_path: Path) -> None:
+    server.responder = answer
+    path = tmp_path / "s.db"
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(path), server.base_url, str(number), "20"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    acknowledged: dict[str, list[str]] = {"s": []}
+    for worker in workers:
+        output, _ = worker.communicate()
+        assert worker.returncode == 0
+        acknowledged["s"].extend(output.split())
+    assert len(acknowledged["s"]) == 80
+    with sqlite(path) as sessions:
+        check(sessions, acknowledged)

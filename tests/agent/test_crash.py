@@ -1,0 +1,102 @@
+"""kill -9 at any moment of a turn: the session loads, is valid, and holds every acknowledged turn."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from ai_infra import LLM, Agent
+from ai_infra.llm.session import sqlite
+from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
+
+from tests.agent.conftest import assert_valid
+
+ROUNDS = 500 if os.environ.get("AI_INFRA_NIGHTLY") else 50
+
+WORKER = """
+import os, sys, time
+import openai, pydantic  # not loaded anew each round: each is a fork of this process
+from ai_infra import Agent, LLM
+from ai_infra.llm.session import sqlite
+
+def slow(text: str) -> str:
+    "A tool that takes a while."
+    print("tool", flush=True)
+    time.sleep(0.004)
+    return text.upper()
+
+def work(path, url, number):
+    agent = Agent(session=sqlite(path), llm=LLM(base_url=url, api_key="k", model="gpt-4o"), tools=[slow])
+    print(f"pid {os.getpid()}", flush=True)
+    while True:
+        agent.run(f"turn {number}", session_id="s")
+        print(f"done {number}", flush=True)
+        number += 1
+
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        work(*sys.argv[1:], int(line))
+    os.waitpid(pid, 0)
+    print("dead", flush=True)
+"""
+
+
+def answer(request: Request) -> Reply:
+    last = request.messages[-1]
+    if last["role"] == "user":
+        return Reply.tools(("slow", {"text": "a"}), ("slow", {"text": "b"}))
+    return Reply("That was it.", delay=0.002)
+
+
+def test_killed_at_random(server: OpenAIServer, llm: LLM, tmp_path: Path) -> None:
+    server.responder = answer
+    path = tmp_path / "s.db"
+    chance = random.Random(5)
+    acknowledged: list[int] = []
+    last = -1
+    parent = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(path), server.base_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    for _ in range(ROUNDS):
+        parent.stdin.write(f"{last + 1}\n")
+        pid = int(parent.stdout.readline().split()[1])
+        # Turns take some 20 ms, the first longer: anywhere in the first ones.
+        timer = threading.Timer(chance.uniform(0.0, 0.4), os.kill, (pid, signal.SIGKILL))
+        timer.start()
+        for line in iter(parent.stdout.readline, "dead\n"):
+            word, _, number = line.partition(" ")
+            if word == "done":
+                acknowledged.append(int(number))
+        timer.join()
+        with sqlite(path) as sessions:
+            messages = sessions.messages("s")
+            info = sessions.get("s")
+        assert_valid(messages)
+        stored = [int(message["content"].split()[1]) for message in messages if message["role"] == "user"]
+        # Whole turns, each once, in order; of those not acknowledged at most the last one of a round.
+        assert len(messages) == 5 * len(stored)
+        assert len(set(stored)) == len(stored)
+        assert stored == sorted(stored)
+        assert set(acknowledged) <= set(stored)
+        assert info is None or (info.turns, info.messages) == (len(stored), len(messages))
+        last = stored[-1] if stored else -1
+    parent.stdin.close()
+    assert parent.wait() == 0
+    parent.stdout.close()
+    assert len(acknowledged) > ROUNDS
+    with sqlite(path) as sessions:
+        server.reply("still here")
+        assert Agent(session=sessions, llm=llm).run("and now?", session_id="s") == "still here"
+    assert_valid(server.chats[-1].messages)
