@@ -57,7 +57,7 @@ def postgres(dsn: str, **options: Any) -> SessionStore:
         dsn: a connection string of PostgreSQL.
         options: as for :class:`SessionStore`, and those of the backend.
     """
-    from ai_infra.storage.postgres_sessions import PostgresSessionBackend
+    from ai_infra.storage.postgres.sessions import PostgresSessionBackend
 
     backend: dict[str, Any] = {}
     store: dict[str, Any] = {}
