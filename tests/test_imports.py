@@ -9,17 +9,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import ai_infra
+import pytest
 
 PACKAGE = Path(ai_infra.__file__).parent
 HEAVY = ("numpy", "openai", "pydantic", "httpx", "langchain_core", "psycopg", "tiktoken")
 
 
-@pytest.mark.parametrize("statement", ["import ai_infra", "from ai_infra import fit_context, count_tokens, LLM"])
+@pytest.mark.parametrize(
+    "statement", ["import ai_infra", "from ai_infra import fit_context, count_tokens, LLM"]
+)
 def test_importing_loads_nothing_heavy(statement: str) -> None:
-    code = f"{statement}; import json, sys; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    code = (
+        f"{statement}; import json, sys; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(json.loads(done.stdout)) & set(HEAVY)
 
@@ -81,7 +84,9 @@ def test_imports_go_one_way(path: Path) -> None:
             assert layer(imported) <= own, f"{module} may not import {imported}"
 
 
-@pytest.mark.parametrize("module", ["ai_infra", "ai_infra.llm.memory", "ai_infra.messages", "ai_infra.errors"])
+@pytest.mark.parametrize(
+    "module", ["ai_infra", "ai_infra.llm.memory", "ai_infra.messages", "ai_infra.errors"]
+)
 def test_public_names_are_there_and_documented(module: str) -> None:
     found = importlib.import_module(module)
     assert len(set(found.__all__)) == len(found.__all__)

@@ -20,12 +20,13 @@ from ai_infra import fit_context
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 LANGCHAIN_SIZES = (100, 1_000, 10_000)
-WORDS = (
-    "the a of to and in is it you that was for on are with as his they be at one have this from or had by hot but some "
-    "what there we can out other were all your when up use word how said an each she which their time will way about "
-    "many then them would write like so these her long make thing see him two has look more day could go come did my "
-    "sound no most number who over know water than call first people may down side been now find deploy cluster token"
-).split()
+WORDS = """
+    the a of to and in is it you that was for on are with as his they be at one have this from or
+    had by hot but some what there we can out other were all your when up use word how said an each
+    she which their time will way about many then them would write like so these her long make
+    thing see him two has look more day could go come did my sound no most number who over know
+    water than call first people may down side been now find deploy cluster token
+""".split()  # noqa: SIM905 - easier to read than a list
 
 
 def conversation(count: int) -> list[dict[str, str]]:
@@ -84,9 +85,13 @@ def main() -> None:
         else:
             row += " – | – |"
         print(row)
-    print(f"\n1,000,000 against 1,000 messages: {ours[1_000_000] / ours[1_000]:.2f} times (no pass over the list).")
+    print(
+        f"\n1,000,000 against 1,000 messages: {ours[1_000_000] / ours[1_000]:.2f} times (no pass over the list)."
+    )
     bare, full = import_cost()
-    print(f"from ai_infra import fit_context: {1e3 * (full - bare):.0f} ms over a bare interpreter ({1e3 * bare:.0f} ms).")
+    print(
+        f"from ai_infra import fit_context: {1e3 * (full - bare):.0f} ms over a bare interpreter ({1e3 * bare:.0f} ms)."
+    )
 
 
 if __name__ == "__main__":

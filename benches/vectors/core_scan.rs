@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use ai_infra_core::error::Result;
-use ai_infra_core::vectors::{Kernels, Precision, Search, VectorIndex};
+use ai_infra_core::vectors::{Kernels, Options, Precision, Search, VectorIndex};
 
 fn main() -> Result<()> {
     let every = std::env::args().any(|argument| argument == "--every-kernel");
@@ -21,7 +21,8 @@ fn main() -> Result<()> {
             for (name, precision) in [("f16", Precision::F16), ("i8", Precision::I8), ("f32", Precision::F32)]
             {
                 for kernels in Kernels::available().into_iter().take(if every { usize::MAX } else { 1 }) {
-                    let index = VectorIndex::with_kernels(dimensions, precision, kernels)?;
+                    let index =
+                        VectorIndex::new(dimensions, Options { precision, kernels, graph_from: usize::MAX })?;
                     for id in 0..rows as u64 {
                         index.add(id, &(0..dimensions).map(|_| noise()).collect::<Vec<f32>>())?;
                     }

@@ -1,5 +1,7 @@
 """The native module: see the Rust sources under rust/."""
 
+import builtins
+import os
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Literal, TypeAlias, final
@@ -98,12 +100,25 @@ class VectorIndex:
     normalised when stored; a zero vector scores 0 against everything.
     """
 
-    def __new__(cls, dimensions: int, *, precision: Literal["f16", "i8", "f32"] = "f16") -> VectorIndex:
+    def __new__(
+        cls,
+        dimensions: int,
+        *,
+        precision: Literal["f16", "i8", "f32"] = "f16",
+        graph_from: int | None = 50_000,
+        kernels: str | None = None,
+    ) -> VectorIndex:
         """An empty index for vectors of ``dimensions`` values.
 
         ``precision`` is how rows are stored: ``"f16"`` (2 bytes a value), ``"i8"`` (3 bytes: codes for the
-        scan, halves to score its best again) or ``"f32"`` (4 bytes).
+        scan, halves to score its best again) or ``"f32"`` (4 bytes). From ``graph_from`` rows an HNSW graph
+        is built in the background; searches scan until it is ready. ``None``: never. ``kernels`` is one of
+        ``available_kernels()`` instead of the fastest.
         """
+
+    @staticmethod
+    def available_kernels() -> list[str]:
+        """The sets of instructions that this processor has, the fastest first."""
 
     @property
     def dimensions(self) -> int:
@@ -138,15 +153,156 @@ class VectorIndex:
         """Remove a vector; False if there was none."""
 
     def search(
-        self, query: _Vectors, k: int = 10, *, ids: _Ids | None = None, min_score: float | None = None
+        self,
+        query: _Vectors,
+        k: int = 10,
+        *,
+        ids: _Ids | None = None,
+        min_score: float | None = None,
+        exact: bool = False,
     ) -> list[tuple[int, float]]:
         """The best ``k`` as ``(id, cosine similarity)``: higher first, of equal scores the lower id first.
 
-        ``ids`` limits the search to these ids (unknown and repeated ones do nothing).
+        ``ids`` limits the search to these ids (unknown and repeated ones do nothing); that never shortens
+        the result while enough of them are there. ``exact`` scans even where a graph would be faster.
 
         Raises:
             InvalidInputError: the query has the wrong size or a value that is not finite.
         """
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether searches of the whole index use a graph now."""
+
+    def settle(self, timeout: float = 60.0) -> bool:
+        """Wait at most ``timeout`` seconds until the background has nothing to do; True if so."""
+
+    def save_cache(self, path: str | PathLike[str], generation: int) -> bool:
+        """Write the graph to ``path``, whole or not at all; False if there is none to save now.
+
+        ``generation`` is the caller's number for the rows as they are.
+
+        Raises:
+            StorageError: the file cannot be written; the one before is untouched.
+        """
+
+    def load_cache(self, path: str | PathLike[str], generation: int) -> bool:
+        """Take the graph from ``path``, to be called when the rows are in.
+
+        False if the file is not there, damaged, of another version or of other rows: then the graph is
+        built in the background.
+        """
+
+# store, validate
+
+_StoreRow: TypeAlias = tuple[tuple[str, ...], str, str, int, int, int | None, int]
+_StorePlace: TypeAlias = tuple[Any, Any]
+
+_StoreVector: TypeAlias = tuple[bytes, bytes]
+
+@final
+class Batch:
+    """Rows that were checked, ready to be written."""
+
+    def texts(self) -> list[str]:
+        """The text of each value for search: its strings; empty where it has none."""
+
+@final
+class LocalStore:
+    """A store in one SQLite file, or in memory. Times are microseconds since 1970 UTC; a row is
+    ``(namespace, key, value JSON, created_at, updated_at, expires_at, version)``."""
+
+    def __new__(
+        cls,
+        path: str | os.PathLike[str] | None,
+        timeout: float,
+        max_bytes: int,
+        model: str | None = None,
+        switch: bool = False,
+    ) -> LocalStore:
+        """Opens the file at ``path``, or memory when there is none."""
+
+    def put(self, rows: Sequence[tuple[Any, ...]], now: int) -> list[_StoreRow]:
+        """Writes all rows or none; returns each as it now is."""
+
+    def prepare(self, rows: Sequence[tuple[Any, ...]]) -> Batch:
+        """Checks rows and turns them into what is stored."""
+
+    def put_batch(
+        self, batch: Batch, vectors: Sequence[_StoreVector | None], now: int
+    ) -> builtins.list[_StoreRow]:
+        """Writes a prepared batch with the hash and the vector (bytes of f32 values) of each text."""
+
+    def known(self, hashes: Sequence[bytes]) -> builtins.list[bytes | None]:
+        """The vectors of texts the store has seen, by hash."""
+
+    def pending(self) -> builtins.list[tuple[int, int, str]]:
+        """Every item to be embedded again: ``(id, seq, text)``."""
+
+    def reembed(self, vectors: Sequence[tuple[int, int, _StoreVector | None]]) -> bool:
+        """Gives the store to this embedder; false when items changed since ``pending``."""
+
+    def search(
+        self,
+        namespace: Any,
+        recursive: bool,
+        text: Any,
+        vector: bytes | None,
+        filter: Any,
+        window: tuple[int, float | None],
+        now: int,
+    ) -> builtins.list[tuple[_StoreRow, float]]:
+        """The best items for a question with their scores; ``window`` is ``(limit, least score or None)``."""
+
+    def get(self, keys: Sequence[_StorePlace], now: int) -> list[_StoreRow | None]:
+        """Reads items; None where there is none."""
+
+    def delete(self, keys: Sequence[_StorePlace], now: int) -> list[bool]:
+        """Deletes; says of each key whether there was an item."""
+
+    def list(
+        self, namespace: Any, recursive: bool, filter: Any, window: tuple[int | None, int], now: int
+    ) -> builtins.list[_StoreRow]:
+        """The items of a namespace in order; ``window`` is ``(limit or None, offset)``."""
+
+    def count(self, namespace: Any, recursive: bool, filter: Any, now: int) -> int:
+        """How many items a listing would return."""
+
+    def namespaces(self, root: Any, now: int) -> builtins.list[tuple[str, ...]]:
+        """The namespaces that hold an item, at and below ``root``."""
+
+    def clear(self, namespace: Any, recursive: bool, now: int) -> int:
+        """Deletes everything in a namespace; returns how many items there were."""
+
+    def sweep(self, until: int, limit: int) -> int:
+        """Deletes up to ``limit`` items that expired by ``until``; returns how many."""
+
+    def purge(self, now: int) -> int:
+        """Removes what expired, and every trace of what was deleted; returns how many expired items went."""
+
+    def close(self) -> None:
+        """Closes the store once the running operations are done."""
+
+def canonical_json(value: Any, max_bytes: int) -> str:
+    """The canonical JSON of an item's value (a dict), at most ``max_bytes`` long."""
+
+def canonical_filter(value: Any) -> str | None:
+    """The canonical JSON of a filter that was checked."""
+
+def check_key(value: Any) -> None:
+    """Refuses what is no key."""
+
+def check_namespace(value: Any) -> tuple[str, ...]:
+    """The parts of a namespace, checked."""
+
+def check_query(namespace: Any, query: Any, filter: Any) -> None:
+    """Refuses a search that could not be made."""
+
+def before_fork() -> None:
+    """Waits for running operations and closes every connection to a file; ``os.fork`` calls it."""
+
+def after_fork() -> None:
+    """Lets operations run again after a fork, in parent and child."""
 
 _HeadRow: TypeAlias = tuple[int, int, int, int, int, int, str | None]
 

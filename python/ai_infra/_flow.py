@@ -59,7 +59,7 @@ def run(flow: Flow[T]) -> T:
         while True:
             try:
                 answer = request.run()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
                 request = flow.throw(error)
             else:
                 request = flow.send(answer)
@@ -77,7 +77,7 @@ async def arun(flow: Flow[T]) -> T:
         while True:
             try:
                 answer = await request.arun()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
                 request = flow.throw(error)
             else:
                 request = flow.send(answer)

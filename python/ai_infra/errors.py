@@ -41,6 +41,8 @@ holds an API key or the password of a connection string.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "AIInfraError",
     "AgentError",
@@ -135,7 +137,22 @@ class SummarizationError(AIInfraError, RuntimeError):
 
 
 class EmbeddingError(AIInfraError, RuntimeError):
-    """The embedding service failed or answered nonsense; nothing was written."""
+    """The embedding service failed or answered nonsense; nothing was written.
+
+    Attributes:
+        inputs: the positions, in the list of texts, of those that could not be embedded.
+    """
+
+    def __init__(self, message: str, *, inputs: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.inputs = tuple(inputs)
+
+    def __str__(self) -> str:
+        if not self.inputs:
+            return super().__str__()
+        shown = ", ".join(map(str, self.inputs[:10]))
+        more = f" and {len(self.inputs) - 10} more" if len(self.inputs) > 10 else ""
+        return f"{super().__str__()} (input {shown}{more})"
 
 
 class EmbeddingMismatchError(EmbeddingError, ValueError):

@@ -194,7 +194,9 @@ def kind_of(fields: Mapping[str, Any]) -> Kind:
     role = fields.get("role")
     if isinstance(role, str):
         return KINDS.get(role, "other")
-    return {"function_call": "assistant", "function_call_output": "tool"}.get(str(fields.get("type")), "other")  # type: ignore[return-value]  # both are kinds
+    return {"function_call": "assistant", "function_call_output": "tool"}.get(
+        str(fields.get("type")), "other"
+    )  # type: ignore[return-value]  # both are kinds
 
 
 def to_message(message: AnyMessage) -> AnyMessage:

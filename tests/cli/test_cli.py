@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ai_infra import count_tokens
 
 CHAT: list[dict[str, Any]] = [{"role": "system", "content": "Be brief."}] + [
-    {"role": "user" if n % 2 == 0 else "assistant", "content": f"message number {n} \u2028 ünï 🙂"} for n in range(60)
+    {"role": "user" if n % 2 == 0 else "assistant", "content": f"message number {n} \u2028 ünï 🙂"}
+    for n in range(60)
 ]
 
 
@@ -121,7 +121,9 @@ def test_wrong_usage_and_errors_of_ours(chat: Path) -> None:
 
 
 def test_lone_surrogates_reach_the_terminal_escaped() -> None:
-    done = ai_infra("fit", "-", "--max-tokens", "100", "--explain", stdin='{"role": "user", "content": "a\\ud800b"}')
+    done = ai_infra(
+        "fit", "-", "--max-tokens", "100", "--explain", stdin='{"role": "user", "content": "a\\ud800b"}'
+    )
     assert done.returncode == 0, done.stderr
     assert "a\\ud800b" in done.stdout
 

@@ -15,6 +15,7 @@ from ai_infra.errors import (
     InvalidInputError,
     InvalidMessageError,
     InvalidTextError,
+    InvalidValueError,
     MissingDependencyError,
 )
 from ai_infra.llm import LLM, ChatResponse, Usage
@@ -146,6 +147,8 @@ def test_a_history_of_responses_does_not_keep_older_histories(server: OpenAIServ
         ([{"content": "no role"}], InvalidMessageError),
         (42, InvalidMessageError),
         ("a lone \ud800 surrogate", InvalidTextError),
+        ([{"role": "user", "content": [{"type": "text", "text": "é \udfff"}]}], InvalidTextError),
+        ([{"role": "user", "content": "fine", "extra": {1, 2}}], InvalidValueError),
     ],
 )
 def test_what_cannot_be_sent_is_refused(
@@ -161,7 +164,7 @@ def test_the_sdk_missing_names_the_pip_line(
 ) -> None:
     from ai_infra._service import sdk
 
-    monkeypatch.setattr(sdk._Sdk, "_loaded", None)
+    monkeypatch.setattr(sdk._Sdk, "loaded", None)
     monkeypatch.setitem(sys.modules, "openai", None)
     llm = LLM(base_url=server.base_url, api_key=KEY)  # constructing needs no SDK
     with pytest.raises(MissingDependencyError, match=r'pip install "ai-infra-memory\[openai\]"'):

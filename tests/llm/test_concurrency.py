@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -88,7 +89,9 @@ def test_cancelling_a_task_leaves_the_client_usable(server: OpenAIServer, llm: L
 def test_a_forked_child_opens_connections_of_its_own(server: OpenAIServer, llm: LLM) -> None:
     server.responder = echo
     llm.chat("parent")
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of threads: that is the test
+        child = os.fork()
     if child == 0:
         code = 1
         try:

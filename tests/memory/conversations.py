@@ -12,7 +12,9 @@ Message = dict[str, Any]
 ids = st.sampled_from(["a", "b", "c", "d"])
 texts = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["", "hello", "Ünïcödé 漢字 🙂", "<|endoftext|>", "x" * 300, "word " * 60, "\ud800 broken"]),
+    st.sampled_from(
+        ["", "hello", "Ünïcödé 漢字 🙂", "<|endoftext|>", "x" * 300, "word " * 60, "\ud800 broken"]
+    ),
 )
 image = st.sampled_from(
     [
@@ -66,7 +68,9 @@ tool_result = st.builds(
     st.lists(ids, min_size=1, max_size=2, unique=True),
     st.sampled_from(["", "and now?"]),
 )
-legacy_call = st.just({"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}})
+legacy_call = st.just(
+    {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+)
 legacy_answer = st.just({"role": "function", "name": "f", "content": "7"})
 
 

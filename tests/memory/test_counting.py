@@ -9,7 +9,6 @@ import warnings
 from typing import Any
 
 import pytest
-
 from ai_infra import count_tokens, count_tokens_approximate
 from ai_infra._core import Encoding
 from ai_infra.errors import ConfigurationError, InvalidMessageError
@@ -38,7 +37,8 @@ CHAT = [
 
 
 @pytest.mark.parametrize(
-    ("model", "encoding"), [("gpt-4o", O200K), ("gpt-4", CL100K), ("gpt-3.5-turbo-0125", CL100K), (None, O200K)]
+    ("model", "encoding"),
+    [("gpt-4o", O200K), ("gpt-4", CL100K), ("gpt-3.5-turbo-0125", CL100K), (None, O200K)],
 )
 def test_messages_count_by_the_published_recipe(model: str | None, encoding: Encoding) -> None:
     assert count_tokens(CHAT, model=model) == cookbook(CHAT, encoding)
@@ -68,8 +68,15 @@ def test_tools_count_by_the_published_recipe() -> None:
             "parameters": {
                 "type": "object",
                 "properties": {
-                    "location": {"type": "string", "description": "The city and state, e.g. San Francisco, CA"},
-                    "unit": {"type": "string", "description": "The unit of temperature.", "enum": ["celsius", "fahrenheit"]},
+                    "location": {
+                        "type": "string",
+                        "description": "The city and state, e.g. San Francisco, CA",
+                    },
+                    "unit": {
+                        "type": "string",
+                        "description": "The unit of temperature.",
+                        "enum": ["celsius", "fahrenheit"],
+                    },
                 },
                 "required": ["location"],
             },
@@ -98,7 +105,10 @@ def test_the_published_totals_of_the_weather_example() -> None:
                 "parameters": {
                     "type": "object",
                     "properties": {
-                        "location": {"type": "string", "description": "The city and state, e.g. San Francisco, CA"},
+                        "location": {
+                            "type": "string",
+                            "description": "The city and state, e.g. San Francisco, CA",
+                        },
                         "unit": {
                             "type": "string",
                             "description": "The unit of temperature to return",
@@ -111,7 +121,10 @@ def test_the_published_totals_of_the_weather_example() -> None:
         }
     ]
     messages = [
-        {"role": "system", "content": "You are a helpful assistant that can answer to questions about the weather."},
+        {
+            "role": "system",
+            "content": "You are a helpful assistant that can answer to questions about the weather.",
+        },
         {"role": "user", "content": "What's the weather like in San Francisco?"},
     ]
     assert count_tokens(messages, model="gpt-4", tools=tools) == 105
@@ -136,18 +149,27 @@ def png(width: int, height: int) -> str:
     ],
 )
 def test_images_count_by_the_tile_rule(image: dict[str, str], tokens: int) -> None:
-    message = {"role": "user", "content": [{"type": "text", "text": "See."}, {"type": "image_url", "image_url": image}]}
+    message = {
+        "role": "user",
+        "content": [{"type": "text", "text": "See."}, {"type": "image_url", "image_url": image}],
+    }
     assert count_tokens([message]) == cookbook([{"role": "user", "content": "See."}], O200K) + tokens
 
 
 def test_tool_calls_count_their_names_and_arguments() -> None:
-    call = {"id": "x", "type": "function", "function": {"name": "look_up", "arguments": '{"query": "weather"}'}}
+    call = {
+        "id": "x",
+        "type": "function",
+        "function": {"name": "look_up", "arguments": '{"query": "weather"}'},
+    }
     bare = count_tokens([{"role": "assistant", "content": None}])
     with_call = count_tokens([{"role": "assistant", "content": None, "tool_calls": [call]}])
     assert with_call == bare + 3 + O200K.count("look_up") + O200K.count('{"query": "weather"}')
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\x00b", "\udfff\ud800 both", "x" * 1_000_000, "<|endoftext|>" * 3])
+@pytest.mark.parametrize(
+    "text", ["\ud800", "a\x00b", "\udfff\ud800 both", "x" * 1_000_000, "<|endoftext|>" * 3]
+)
 def test_every_string_has_a_count(text: str) -> None:
     assert count_tokens(text) > 0
     assert count_tokens([{"role": "user", "content": text}]) > 3

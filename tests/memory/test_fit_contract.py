@@ -7,13 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ai_infra import afit_context, count_tokens, fit_context
 from ai_infra.errors import ContextLengthError, SummarizationError
 from ai_infra.llm.memory import ContextResult
 from ai_infra.messages import BaseMessage
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from .conversations import Message, conversations, links, orphans
 
@@ -45,7 +44,9 @@ def check(result: ContextResult, messages: list[Message], budget: int, before: l
     assert all(isinstance(m, BaseMessage) for m in result.messages)
     assert result.original_count == len(messages)
     assert result.final_count == len(result.messages)
-    summaries = [m for m in result.messages if m["role"] == "system" and str(m["content"]).startswith(SUMMARY)]
+    summaries = [
+        m for m in result.messages if m["role"] == "system" and str(m["content"]).startswith(SUMMARY)
+    ]
     assert summaries == ([{"role": "system", "content": SUMMARY + result.summary}] if result.summary else [])
     kept = [m for m in result.messages if m not in summaries]
     assert kept == result.remaining

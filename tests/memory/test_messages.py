@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 import pytest
-
 from ai_infra import count_tokens, fit_context
 from ai_infra.errors import InvalidMessageError
 from ai_infra.messages import (
@@ -41,7 +40,12 @@ def test_a_message_is_the_dict_it_came_from() -> None:
     assert message.content is None
     assert message.tool_calls == given["tool_calls"]
     assert json.loads(json.dumps(message)) == given
-    for twin in (copy.copy(message), copy.deepcopy(message), pickle.loads(pickle.dumps(message)), message.copy()):
+    for twin in (
+        copy.copy(message),
+        copy.deepcopy(message),
+        pickle.loads(pickle.dumps(message)),
+        message.copy(),
+    ):
         assert twin == message
         assert type(twin) is AIMessage
 
@@ -88,7 +92,11 @@ def test_objects_of_the_openai_sdk_are_read() -> None:
             "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
         }
     )
-    messages = [{"role": "user", "content": "go"}, answer, {"role": "tool", "tool_call_id": "a", "content": "done"}]
+    messages = [
+        {"role": "user", "content": "go"},
+        answer,
+        {"role": "tool", "tool_call_id": "a", "content": "done"},
+    ]
     result = fit_context(messages, 100)
     assert result.action == "none"
     assert result.messages[1].tool_calls[0]["function"]["name"] == "f"
@@ -110,7 +118,11 @@ def test_langchain_messages_are_read_and_rewritten() -> None:
             "role": "assistant",
             "content": "",
             "tool_calls": [
-                {"id": "a", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Köln"}'}}
+                {
+                    "id": "a",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": '{"city": "Köln"}'},
+                }
             ],
         },
         {"role": "tool", "content": "rain", "tool_call_id": "a"},
@@ -145,7 +157,10 @@ def test_the_responses_api_is_read() -> None:
 
 
 def test_the_text_of_a_message() -> None:
-    message = {"role": "user", "content": ["a", {"type": "text", "text": "b"}, {"type": "image_url", "image_url": "x"}]}
+    message = {
+        "role": "user",
+        "content": ["a", {"type": "text", "text": "b"}, {"type": "image_url", "image_url": "x"}],
+    }
     assert message_text(message) == "a\nb"
     assert message_text({"role": "assistant", "content": None}) == ""
 

@@ -7,21 +7,23 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ai_infra import LLM, afit_context, count_tokens, fit_context
 from ai_infra.errors import ConfigurationError, ContextLengthError, SummarizationError
 from ai_infra.llm.memory import asummarize_messages, summarize_messages
 from ai_infra.testing.openai_server import OpenAIServer
 from ai_infra.testing.replies import Reply
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 Message = dict[str, Any]
 
 
 def chat(count: int, start: int = 0) -> list[Message]:
     return [
-        {"role": "user" if n % 2 == 0 else "assistant", "content": f"fact{n:04d} is worth knowing, said in turn {n}"}
+        {
+            "role": "user" if n % 2 == 0 else "assistant",
+            "content": f"fact{n:04d} is worth knowing, said in turn {n}",
+        }
         for n in range(start, start + count)
     ]
 
@@ -57,7 +59,12 @@ def test_the_summarizer_gets_only_what_is_new() -> None:
     scribe = Scribe()
     first = fit_context(chat(40), 500, summarize=True, llm=scribe, keep=4)
     second = fit_context(
-        [*first.remaining, *chat(40, start=40)], 500, summarize=True, summary=first.summary, llm=scribe, keep=4
+        [*first.remaining, *chat(40, start=40)],
+        500,
+        summarize=True,
+        summary=first.summary,
+        llm=scribe,
+        keep=4,
     )
     asked = scribe.seen[1]
     assert "turn 0" not in asked
@@ -163,7 +170,9 @@ def test_our_own_client_summarizes_over_the_wire() -> None:
         result = fit_context(chat(60), 500, summarize=True, llm=llm)
         assert result.summary == "They know forty facts."
         server.reply(Reply.error(500), Reply.error(500))
-        failing = LLM(base_url=server.base_url, api_key="sk-test", model="gpt-4o-mini", max_retries=1, retry_wait=0.01)
+        failing = LLM(
+            base_url=server.base_url, api_key="sk-test", model="gpt-4o-mini", max_retries=1, retry_wait=0.01
+        )
         with pytest.raises(SummarizationError):
             fit_context(chat(60), 500, summarize=True, llm=failing)
         llm.close()
@@ -237,7 +246,11 @@ def test_two_hundred_turns_of_a_stateless_client_lose_nothing(budget: int, keep:
         for n in range(turn + 1):
             assert f"fact{n:04d}" in prompt or f"fact{n:04d}" in sent, f"fact {n} is lost in turn {turn}"
         assert not result.dropped
-        return {"response": f"noted {turn}", "summary": result.summary, "summarized_count": result.summarized_count}
+        return {
+            "response": f"noted {turn}",
+            "summary": result.summary,
+            "summarized_count": result.summarized_count,
+        }
 
     client = Client()
     for turn in range(200):

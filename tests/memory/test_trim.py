@@ -9,12 +9,11 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ai_infra import count_tokens, fit_context
 from ai_infra.errors import AIInfraError, ContextLengthError, InvalidInputError
 from ai_infra.llm.memory import trim_messages
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from .conversations import Message, conversations, orphans
 
@@ -43,7 +42,10 @@ def test_a_counter_of_the_callers_decides() -> None:
     messages = [SYSTEM, *chat(50)]
     assert len(trim_messages(messages, strategy="token", max_tokens=11, token_counter=len)) == 11
     words = trim_messages(
-        messages, strategy="token", max_tokens=9, token_counter=lambda ms: sum(len(m["content"].split()) for m in ms)
+        messages,
+        strategy="token",
+        max_tokens=9,
+        token_counter=lambda ms: sum(len(m["content"].split()) for m in ms),
     )
     assert words == [SYSTEM, *messages[-3:]]
 

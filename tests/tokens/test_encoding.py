@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from ai_infra._core import Encoding
 from ai_infra.errors import InvalidInputError
-from corpus import mixed_texts, random_strings
 from hypothesis import given
 from hypothesis import strategies as st
+
+from .corpus import mixed_texts, random_strings
 
 O200K = Encoding("o200k_base")
 ANY_TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" \n'aA1!日"), max_size=300)
@@ -21,7 +22,7 @@ ANY_TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" \n'aA1!日")
 
 def test_an_unknown_name_names_the_known_ones() -> None:
     with pytest.raises(
-        InvalidInputError, match="gpt-9.*o200k_base, cl100k_base, p50k_base, r50k_base, o200k_harmony"
+        InvalidInputError, match=r"gpt-9.*o200k_base, cl100k_base, p50k_base, r50k_base, o200k_harmony"
     ):
         Encoding("gpt-9")
 

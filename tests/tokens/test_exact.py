@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from ai_infra._core import Encoding
-from corpus import SENTENCES, code_points, library_files, mixed_texts, random_strings
-from referee import NAMES, differences, expected, ranks, referee
+
+from .corpus import SENTENCES, code_points, library_files, mixed_texts, random_strings
+from .referee import NAMES, differences, expected, ranks, referee
 
 BOTH = ("o200k_base", "cl100k_base")
 

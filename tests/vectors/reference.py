@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:
@@ -14,7 +14,7 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def best(
-    rows: dict[int, Sequence[float]], query: Sequence[float], k: int, among: Iterable[int] | None = None
+    rows: Mapping[int, Sequence[float]], query: Sequence[float], k: int, among: Iterable[int] | None = None
 ) -> list[tuple[int, float]]:
     chosen = rows if among is None else rows.keys() & set(among)
     scored = [(id, cosine(rows[id], query)) for id in chosen]
@@ -30,9 +30,10 @@ def noise(seed: int, dimensions: int) -> array[float]:
 def clustered(
     seed: int, rows: int, dimensions: int, clusters: int, spread: float = 0.6
 ) -> list[array[float]]:
-    """Rows around random centres, as embeddings of topics lie."""
-    source = random.Random(seed)
+    """Rows around centres that do not depend on the seed, as embeddings of topics lie."""
+    source = random.Random(-1)
     centres = [[source.gauss(0, 1) for _ in range(dimensions)] for _ in range(clusters)]
+    source.seed(seed)
     return [
         array("f", [c + spread * source.gauss(0, 1) for c in centres[source.randrange(clusters)]])
         for _ in range(rows)

@@ -8,6 +8,7 @@ clients do not come back together. A ``Retry-After`` is obeyed instead, as far a
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -15,12 +16,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ai_infra import _flow
+from ai_infra._service.body import refuse_unsendable
 from ai_infra._service.failures import Failure
 from ai_infra._service.providers import Endpoint, resolve
 from ai_infra._service.sdk import Post, Source, Transport
 from ai_infra.errors import AIInfraError, ConfigurationError, LLMTimeoutError
 
 _LONGEST_WAIT = 8.0
+_log = logging.getLogger("ai_infra.service")
 
 T = TypeVar("T")
 
@@ -84,27 +87,27 @@ class Service:
 
     def post(self, path: str, body: Mapping[str, Any]) -> _flow.Flow[Any]:
         """Send ``body`` and return the parsed answer."""
-        transport = self._ready()
+        transport = self._ready(body)
 
-        def attempt(timeout: float) -> _flow.Flow[Any]:
-            response = yield from _sent(transport, Post(path, body, timeout))
+        def attempt(deadline: Deadline) -> _flow.Flow[Any]:
+            response = yield from _sent(transport, self._request(path, body, deadline))
             return response if isinstance(response, Failure) else transport.parsed(response)
 
         return (yield from self.retried(attempt, Deadline(self.deadline)))
 
-    def open(self, path: str, body: Mapping[str, Any], timeout: float) -> _flow.Flow[Source | Failure]:
+    def open(self, path: str, body: Mapping[str, Any], deadline: Deadline) -> _flow.Flow[Source | Failure]:
         """Send ``body`` once and return the bytes of the answer as they will come."""
-        transport, request = self._ready(), Post(path, body, timeout, stream=True)
+        transport, request = self._ready(body), self._request(path, body, deadline, stream=True)
         response = yield from _sent(transport, request)
         return response if isinstance(response, Failure) else transport.source(response, request)
 
     def retried(
-        self, attempt: Callable[[float], _flow.Flow[T | Failure]], deadline: Deadline
+        self, attempt: Callable[[Deadline], _flow.Flow[T | Failure]], deadline: Deadline
     ) -> Generator[_flow.Request, Any, T]:
         """Make attempts until one gives no :class:`Failure`, or raise what the last one failed with."""
         for number in range(self.max_retries + 1):
             self._within(deadline, None)
-            result = yield from attempt(min(self.timeout, deadline.left()))
+            result = yield from attempt(deadline)
             if not isinstance(result, Failure):
                 return result
             if result.retry:
@@ -113,9 +116,11 @@ class Service:
                 raise result.error
             wait = result.wait
             if wait is None:
-                wait = min(_LONGEST_WAIT, self.retry_wait * 2**number) * random.uniform(0.5, 1.0)
+                wait = min(_LONGEST_WAIT, self.retry_wait * 2.0 ** min(number, 30)) * random.uniform(0.5, 1.0)
             if wait >= deadline.left():
                 raise _out_of_time(result.error, wait, deadline)
+            # Neither the message nor the request: they hold a user's words.
+            _log.info("%s: next attempt in %.2f s", type(result.error).__name__, wait)
             yield _flow.Call(partial(time.sleep, wait), partial(asyncio.sleep, wait))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -127,9 +132,16 @@ class Service:
         """Close the connections of this event loop and of the threads."""
         await self._transport.aclose()
 
-    def _ready(self) -> Transport:
-        """The transport; a key that was set after construction is found here."""
-        if self.endpoint.api_key is None:
+    def _request(
+        self, path: str, body: Mapping[str, Any], deadline: Deadline, *, stream: bool = False
+    ) -> Post:
+        left = deadline.left()
+        return Post(path, body, timeout=min(self.timeout, left), limit=left, stream=stream)
+
+    def _ready(self, body: Mapping[str, Any]) -> Transport:
+        """The transport for ``body``, once that is fit to be sent and there is a key to send it with."""
+        refuse_unsendable(body)
+        if self.endpoint.api_key is None:  # it may have been set after construction
             found = self._resolve()
             if found.api_key is not None:
                 self._transport = Transport(found)

@@ -19,7 +19,6 @@ from ai_infra.errors import (
     AIInfraError,
     AuthenticationError,
     ContextLengthError,
-    InvalidTextError,
     LLMConnectionError,
     LLMError,
     LLMResponseError,
@@ -109,16 +108,6 @@ def unreachable(endpoint: Endpoint, error: BaseException) -> Failure:
 def silent(endpoint: Endpoint, seconds: float) -> Failure:
     """The service said nothing for longer than ``timeout``."""
     return Failure(LLMTimeoutError(f"{_where(endpoint)} said nothing for {seconds:.3g} s (timeout=)"), True)
-
-
-def unsendable(error: UnicodeEncodeError) -> Failure:
-    """A text that UTF-8 cannot hold."""
-    found = error.object[error.start : error.start + 1]
-    return Failure(
-        InvalidTextError(
-            f"a message holds the lone surrogate {found!a}, which no request can carry: remove it"
-        )
-    )
 
 
 def nonsense(endpoint: Endpoint, content_type: str, raw: bytes) -> Failure:

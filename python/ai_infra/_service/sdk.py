@@ -27,11 +27,12 @@ _CONNECT = 10.0  # seconds for a connection; an address that does not answer is 
 
 @dataclass(frozen=True)
 class Post:
-    """One request: where, what, and how long the service may be silent."""
+    """One request: where, what, how long the service may be silent, and how long all of it may take."""
 
     path: str
     body: Mapping[str, Any]
     timeout: float
+    limit: float
     stream: bool = False
 
 
@@ -56,9 +57,12 @@ class Transport:
 
     async def asend(self, request: Post) -> Any | Failure:
         """:meth:`send` without blocking the loop."""
-        sdk = _Sdk.load()
+        # The SDK takes half a second to import: not on the loop's time.
+        sdk = _Sdk.loaded
+        if sdk is None:
+            sdk = await asyncio.to_thread(_Sdk.load)
         try:
-            async with asyncio.timeout(request.timeout):
+            async with asyncio.timeout(request.limit):
                 client = await self._aclient(sdk)
                 return await client.post(request.path, cast_to=sdk.response, **_options(sdk, request))
         except sdk.errors as error:
@@ -92,20 +96,22 @@ class Transport:
         with self._lock:
             held = self._async.pop(asyncio.get_running_loop(), None)
         if held is not None:
-            await held[1].aclose()
+            client, keeper = held
+            await keeper.aclose()
+            await client.close()  # for a keeper that had not begun
         self.close()
 
     def _client(self, sdk: _Sdk) -> Any:
+        self._forget_parent()
         with self._lock:
-            self._forget_parent()
             if self._sync is None:
                 self._sync = sdk.module.OpenAI(**self._arguments())
             return self._sync
 
     async def _aclient(self, sdk: _Sdk) -> Any:
         loop = asyncio.get_running_loop()
+        self._forget_parent()
         with self._lock:
-            self._forget_parent()
             held = self._async.get(loop)
             if held is not None:
                 return held[0]
@@ -121,9 +127,10 @@ class Transport:
         return {"base_url": self.endpoint.base_url, "api_key": self.endpoint.require_key(), "max_retries": 0}
 
     def _forget_parent(self) -> None:
-        """After a fork the parent's connections are not ours to use or to close."""
+        """After a fork the parent's connections are not ours to use or to close, and its lock may be held."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
+            self._lock = threading.Lock()
             self._sync = None
             self._async = {}
 
@@ -134,8 +141,6 @@ class Transport:
             return failures.refused(
                 self.endpoint, error.status_code, error.response.headers, error.body or error.response.text
             )
-        if isinstance(error, UnicodeEncodeError):
-            return failures.unsendable(error)
         return failures.unreachable(self.endpoint, error)
 
 
@@ -194,7 +199,7 @@ class Source:
 class _Sdk:
     """The ``openai`` module and the exceptions that can come out of it and of its HTTP library."""
 
-    _loaded: _Sdk | None = None
+    loaded: _Sdk | None = None
 
     def __init__(self) -> None:
         try:
@@ -223,16 +228,15 @@ class _Sdk:
             openai.OpenAIError,
             http.RequestError,
             http.StreamError,
-            UnicodeEncodeError,
             OSError,
             *((broken,) if broken else ()),
         )
 
     @classmethod
     def load(cls) -> _Sdk:
-        if cls._loaded is None:
-            cls._loaded = cls()
-        return cls._loaded
+        if cls.loaded is None:
+            cls.loaded = cls()
+        return cls.loaded
 
 
 def _options(sdk: _Sdk, request: Post) -> dict[str, Any]:

@@ -25,7 +25,9 @@ def register(commands: Any) -> None:
 def add_input(parser: argparse.ArgumentParser) -> None:
     """Adds the options that the commands on one conversation share."""
     parser.add_argument(
-        "file", metavar="FILE", help="messages, one JSON object a line (or one JSON list); - for standard input"
+        "file",
+        metavar="FILE",
+        help="messages, one JSON object a line (or one JSON list); - for standard input",
     )
     parser.add_argument("--model", help="whose tokens to count (default: the o200k_base encoding)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -51,7 +51,9 @@ def _count(messages: list[Any], sessions: int, when: str) -> None:
     total = count_tokens(messages)
     seconds = time.perf_counter() - start
     roles = Tally(str(message["role"]) for message in messages)
-    print(f"{len(messages)} messages in {sessions} sessions, {when}: {total:,} tokens, counted in {seconds * 1e3:.1f} ms")
+    print(
+        f"{len(messages)} messages in {sessions} sessions, {when}: {total:,} tokens, counted in {seconds * 1e3:.1f} ms"
+    )
     print("  " + ", ".join(f"{count} {role}" for role, count in roles.most_common()))
     longest = max(range(len(costs)), key=costs.__getitem__)
     print(f"  the longest has {costs[longest]:,} tokens: {_shown(messages[longest])}")
@@ -95,7 +97,9 @@ def _roll(sessions: list[Any], llm: Any) -> None:
                 f"summary  ->  {result.tokens:,} tokens"
             )
         summary, history = result.summary, history[result.summarized_count :]
-    print(f"  at the end {len(history)} messages are held, and a summary of {count_tokens(summary or ''):,} tokens")
+    print(
+        f"  at the end {len(history)} messages are held, and a summary of {count_tokens(summary or ''):,} tokens"
+    )
 
 
 @contextmanager
@@ -110,9 +114,12 @@ def _summarizer() -> Iterator[tuple[Any, str]]:
     from ai_infra.testing.openai_server import OpenAIServer
 
     with OpenAIServer() as server, LLM(base_url=server.base_url, api_key="none", model="stand-in") as llm:
-        yield llm, (
-            "No OPENAI_API_KEY is set: a stand-in on this machine answers over the OpenAI protocol. It is no model, "
-            "it quotes sentences."
+        yield (
+            llm,
+            (
+                "No OPENAI_API_KEY is set: a stand-in on this machine answers over the OpenAI protocol. "
+                "It is no model, it quotes sentences."
+            ),
         )
 
 

@@ -22,10 +22,16 @@ def register(commands: Any) -> None:
     add_input(parser)
     parser.add_argument("--max-tokens", type=int, required=True, metavar="N", help="the budget in tokens")
     parser.add_argument("--explain", action="store_true", help="say what became of each message, and why")
-    parser.add_argument("--summarize", action="store_true", help="summarize what does not fit, by the LLM set up")
+    parser.add_argument(
+        "--summarize", action="store_true", help="summarize what does not fit, by the LLM set up"
+    )
     parser.add_argument("--summary", metavar="FILE", help="the summary so far")
-    parser.add_argument("--keep", type=int, default=10, metavar="N", help="messages that stay as they are (10)")
-    parser.add_argument("--trim-to", type=int, metavar="N", help="cut down to between N and the budget, and rarely")
+    parser.add_argument(
+        "--keep", type=int, default=10, metavar="N", help="messages that stay as they are (10)"
+    )
+    parser.add_argument(
+        "--trim-to", type=int, metavar="N", help="cut down to between N and the budget, and rarely"
+    )
     parser.set_defaults(run=run)
 
 

@@ -41,7 +41,9 @@ def read_messages(path: str) -> list[dict[str, Any]]:
     except RecursionError as error:
         raise ConfigurationError(f"{path}: nested too deep.") from error
     except ValueError:
-        return [_message(_line(path, number, line), f"{path}, line {number}") for number, line in _lines(text)]
+        return [
+            _message(_line(path, number, line), f"{path}, line {number}") for number, line in _lines(text)
+        ]
     if isinstance(document, dict) and isinstance(document.get("messages"), list):
         document = document["messages"]
     if isinstance(document, dict):

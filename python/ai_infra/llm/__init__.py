@@ -5,8 +5,9 @@ The names are loaded when they are first used: ``ai_infra.llm.memory`` must not 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ai_infra._lazy import lazy
 
 if TYPE_CHECKING:
     from ai_infra.llm.client import LLM
@@ -15,23 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LLM", "AsyncChatStream", "ChatDelta", "ChatResponse", "ChatStream", "Usage"]
 
-_ROOMS = {
-    "LLM": "client",
-    "AsyncChatStream": "streaming",
-    "ChatDelta": "response",
-    "ChatResponse": "response",
-    "ChatStream": "streaming",
-    "Usage": "response",
+_WHERE = {
+    "LLM": "ai_infra.llm.client",
+    "AsyncChatStream": "ai_infra.llm.streaming",
+    "ChatDelta": "ai_infra.llm.response",
+    "ChatResponse": "ai_infra.llm.response",
+    "ChatStream": "ai_infra.llm.streaming",
+    "Usage": "ai_infra.llm.response",
 }
 
 
 def __getattr__(name: str) -> object:
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{room}"), name)
-    globals()[name] = value
-    return value
+    return lazy(globals(), _WHERE, name)
 
 
 def __dir__() -> list[str]:

@@ -50,11 +50,12 @@ class _Stream:
     def _next(self) -> _flow.Flow[ChatDelta | None]:
         """The next piece, or ``None`` at the end."""
         try:
-            if self._deadline is None and not self._over:
+            if self._deadline is None:
                 self._deadline = Deadline(self._service.deadline)
-                yield from self._service.retried(self._begin, self._deadline)
+                if not self._over:
+                    yield from self._service.retried(self._begin, self._deadline)
             while not self._ready and not self._over:
-                yield from self._read(self._service.timeout)
+                yield from self._read(self._deadline)
                 if self._failure is not None:
                     self._over = True
             if self._ready:  # what came before a break is given before the break is told
@@ -69,29 +70,27 @@ class _Stream:
         yield from self._shut()
         return None
 
-    def _begin(self, timeout: float) -> _flow.Flow[Failure | None]:
+    def _begin(self, deadline: Deadline) -> _flow.Flow[Failure | None]:
         """One attempt: open the stream and read until there is something to give, or the end."""
         yield from self._shut()
         self._events = Events()
         self._assembly = Assembly(self._service.endpoint, self._body)
         self._ready.clear()
         self._failure = None
-        source = yield from self._service.open("/chat/completions", self._body, timeout)
+        source = yield from self._service.open("/chat/completions", self._body, deadline)
         if isinstance(source, Failure):
             return source
         self._source = source
         while not self._ready and not self._over and self._failure is None:
-            yield from self._read(timeout)
+            yield from self._read(deadline)
         failure, self._failure = self._failure, None
         return None if failure is None else self._late(failure)
 
-    def _read(self, timeout: float) -> _flow.Flow[None]:
+    def _read(self, deadline: Deadline) -> _flow.Flow[None]:
         """Take in the next bytes; what goes wrong is left in ``_failure``."""
-        source, deadline = self._source, self._deadline
+        source = self._source
         assert source is not None
-        assert deadline is not None
-        limit = min(timeout, deadline.left())
-        piece: bytes | Failure = yield _flow.Call(source.read, partial(source.aread, limit))
+        piece: bytes | Failure = yield _flow.Call(source.read, partial(source.aread, deadline.left()))
         passed = deadline.passed()
         if passed is not None:
             self._failure = Failure(passed)

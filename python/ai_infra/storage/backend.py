@@ -1,16 +1,12 @@
 """What a backend of :class:`~ai_infra.llm.memory.MemoryStore` has to do.
 
-Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside, so
-that
-one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is the
-reading
-of the store's clock, and a backend with a clock of its own (PostgreSQL) may use that one instead.
+Each method returns a :data:`~ai_infra._flow.Flow`: a generator that yields what it needs from outside,
+so that one body serves the sync and the async face. Times are whole microseconds since 1970 UTC; ``now`` is
+the reading of the store's clock, and a backend with a clock of its own (PostgreSQL) may use that one instead.
 
-A backend takes what the user passed, and refuses bad input with the validator of the core
-(``canonical_json``,
-``canonical_filter``, ``check_key``, ``check_namespace``) before it writes anything, so every backend gives
-the same
-verdicts. :mod:`ai_infra.testing.contract` holds it to all of this.
+A backend takes what the user passed, and refuses bad input with the validator of the core before it writes
+anything (``canonical_json``, ``canonical_filter``, ``check_key``, ``check_namespace``, ``check_query``), so
+every backend gives the same verdicts. :mod:`ai_infra.testing.contract` holds it to all of this.
 """
 
 from __future__ import annotations
@@ -50,8 +46,15 @@ class Write(NamedTuple):
     """``(created_at, updated_at, version)`` of an item that an import brings back as it was."""
 
 
+class Scored(NamedTuple):
+    """A found item."""
+
+    row: Row
+    score: float
+
+
 class StoreBackend(Protocol):
-    """A namespaced key-value store with expiry, versions and filters."""
+    """A namespaced key-value store with expiry, versions, filters and search."""
 
     def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
         """Write all or none; when it returns, they are durable. Returns each as it now is.
@@ -71,9 +74,30 @@ class StoreBackend(Protocol):
     def select(
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
     ) -> Flow[list[Row]]:
-        """The live items of a namespace (everywhere for None), ordered by the parts of the namespace and
-        then by
-        key, both by code point. The filter works before offset and limit."""
+        """The live items of a namespace (everywhere for None), ordered by its parts and then by key.
+
+        Both by code point. The filter works before offset and limit.
+        """
+
+    def search(
+        self,
+        namespace: Any,
+        query: Any,
+        *,
+        recursive: bool,
+        filter: Any,
+        limit: int,
+        min_score: float | None,
+        now: int,
+    ) -> Flow[list[Scored]]:
+        """The live items that answer ``query`` best, best first, by words and by meaning.
+
+        Every item has a score, so there are fewer than ``limit`` only where fewer are live, satisfy the
+        filter and reach ``min_score``.
+        """
+
+    def reembed(self) -> Flow[int]:
+        """Embed everything anew with the backend's embedder; returns how many items there are."""
 
     def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
         """How many items :meth:`select` would return without a limit."""

@@ -7,23 +7,38 @@ thread.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from ai_infra._core import LocalStore
+from ai_infra._core import Batch, LocalStore, check_query
 from ai_infra._flow import Call, Flow
-from ai_infra.errors import ConfigurationError
-from ai_infra.storage.backend import Place, Row, Write
+from ai_infra.embeddings.base import Embedder, Vector, embed, embed_query
+from ai_infra.embeddings.cache import CachedEmbedder
+from ai_infra.errors import ConflictError
+from ai_infra.storage.backend import Place, Row, Scored, Write
 
 T = TypeVar("T")
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024
+REEMBED_ROUNDS = 10
+"""Items that changed while everything was embedded need another round, which only pays for those."""
 
 
 def _flow(call: Callable[[], T]) -> Flow[T]:
     answer: T = yield Call(call, lambda: asyncio.to_thread(call))
     return answer
+
+
+def _cached(embedder: Embedder) -> CachedEmbedder:
+    return embedder if isinstance(embedder, CachedEmbedder) else CachedEmbedder(embedder)
+
+
+def _hash(model: str, text: str) -> bytes:
+    """What tells one model's vector of a text from every other."""
+    return hashlib.sha256(f"{len(model)} {model} {text}".encode()).digest()
 
 
 class LocalBackend:
@@ -33,6 +48,8 @@ class LocalBackend:
         path: the file; None for memory. A path that begins with ``file:`` is a path.
         timeout: seconds an operation may wait for other writers.
         max_value_bytes: the largest value, as JSON.
+        embedder: asked for vectors; None for the built-in one, which runs in the core.
+        switch: open also a store that holds another embedder's vectors; call :meth:`reembed` at once.
     """
 
     def __init__(
@@ -41,15 +58,88 @@ class LocalBackend:
         *,
         timeout: float = 30.0,
         max_value_bytes: int = MAX_VALUE_BYTES,
+        embedder: Embedder | None = None,
+        switch: bool = False,
     ) -> None:
-        if path is not None and not isinstance(path, str | os.PathLike):
-            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
         memory = path is None or path == ":memory:"
-        self._core = LocalStore(None if memory else path, timeout, max_value_bytes)
+        self._embedder = None if embedder is None else _cached(embedder)
+        model = None if self._embedder is None else self._embedder.identity
+        self._core = LocalStore(None if memory else path, timeout, max_value_bytes, model, switch)
 
     def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
         """Write all or none."""
-        return _flow(lambda: [Row._make(row) for row in self._core.put(writes, now)])
+        if self._embedder is None:
+            return _flow(lambda: [Row._make(row) for row in self._core.put(writes, now)])
+        return self._embed_and_put(writes, now)
+
+    def _embed_and_put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+        batch: Batch = yield from _flow(lambda: self._core.prepare(writes))
+        vectors = yield from self._vectors(batch.texts())
+        return (
+            yield from _flow(lambda: [Row._make(row) for row in self._core.put_batch(batch, vectors, now)])
+        )
+
+    def _vectors(self, texts: Sequence[str], *, anew: bool = False) -> Flow[list[tuple[bytes, bytes] | None]]:
+        """The hash and the vector of each text; None for an empty one. Asks the embedder for new texts only;
+        ``anew``: for those too whose stored vector may be of another size than it makes now."""
+        embedder = self._embedder
+        assert embedder is not None
+        hashes = [_hash(embedder.identity, text) for text in texts]
+        wanted = {digest: text for digest, text in zip(hashes, texts, strict=True) if text}
+        known: dict[bytes, bytes] = {}
+        size = embedder.dimensions
+        if wanted and not (anew and size is None):
+            stored = yield from _flow(lambda: self._core.known(list(wanted)))
+            for digest, vector in zip(wanted, stored, strict=True):
+                if vector is not None and (size is None or len(vector) == 4 * size):
+                    known[digest] = vector
+        new = [digest for digest in wanted if digest not in known]
+        made: list[Vector] = yield from embed(embedder, [wanted[digest] for digest in new])
+        known.update((digest, vector.tobytes()) for digest, vector in zip(new, made, strict=True))
+        return [(digest, known[digest]) if text else None for digest, text in zip(hashes, texts, strict=True)]
+
+    def search(
+        self,
+        namespace: Any,
+        query: Any,
+        *,
+        recursive: bool,
+        filter: Any,
+        limit: int,
+        min_score: float | None,
+        now: int,
+    ) -> Flow[list[Scored]]:
+        """The live items that answer ``query`` best."""
+        vector = None
+        if self._embedder is not None:
+            check_query(namespace, query, filter)
+            asked: Vector = yield from embed_query(self._embedder, query)
+            vector = asked.tobytes()
+        window = (limit, min_score)
+        return (
+            yield from _flow(
+                lambda: [
+                    Scored(Row._make(row), score)
+                    for row, score in self._core.search(
+                        namespace, recursive, query, vector, filter, window, now
+                    )
+                ]
+            )
+        )
+
+    def reembed(self) -> Flow[int]:
+        """Embed everything anew; readers see the old vectors until all new ones are there."""
+        for _ in range(REEMBED_ROUNDS):
+            pending = yield from _flow(self._core.pending)
+            vectors: list[tuple[bytes, bytes] | None] = [None] * len(pending)
+            if self._embedder is not None:
+                vectors = yield from self._vectors([text for _, _, text in pending], anew=True)
+            rows = [(id_, seq, vector) for (id_, seq, _), vector in zip(pending, vectors, strict=True)]
+            if (yield from _flow(partial(self._core.reembed, rows))):
+                return len(pending)
+        raise ConflictError(
+            "the store kept changing while it was embedded anew; call reembed() when it is quiet"
+        )
 
     def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
         """Read items at one moment."""

@@ -20,6 +20,8 @@ _LONG = 240  # characters: what is longer is data, not a sentence
 SUMMARY_TOKENS = 256  # the bound of a summary when the request names none
 
 _SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?。！？]+(?=\s|$)|[。！？]|[.!?](?=\S)[^\s]*)*")
+_SUMMARY = re.compile(r"\bsummari[sz]|\bsummary of\b|\b(?:write|give|make|keep)\b.{0,30}\bsummary\b", re.I)
+_FRAME = re.compile(r"^<?/?\w+>$|^Write at most|\bsummar", re.I)  # of the request, not of the conversation
 _WORD = re.compile(r"\w+")
 _COMMON = frozenset(
     re.findall(
@@ -76,7 +78,7 @@ def summarize(texts: Sequence[tuple[str, str]], tokens: int) -> str:
     seen: dict[str, None] = {}
     for text in content:
         for sentence in _sentences(text):
-            if len(sentence) <= _LONG and "summar" not in sentence.lower() and LABEL not in sentence:
+            if len(sentence) <= _LONG and LABEL not in sentence and not _FRAME.search(sentence):
                 seen.setdefault(sentence)
     sentences = list(seen)
     ranked = sorted(range(len(sentences)), key=lambda n: (-_facts(sentences[n]), n))
@@ -92,9 +94,9 @@ def summarize(texts: Sequence[tuple[str, str]], tokens: int) -> str:
 
 def _wants_summary(texts: Sequence[tuple[str, str]]) -> bool:
     asked = [text for role, text in texts if role in {"system", "developer"}][:1]
-    asked += [text for _, text in texts[-1:]]
+    asked += [text for role, text in texts[-1:] if role == "user"]
     # The recap that a fitted prompt carries is no request for one.
-    return any("summar" in text.lower() and not text.startswith("[Conversation summary]") for text in asked)
+    return any(_SUMMARY.search(text) and not text.startswith("[Conversation summary]") for text in asked)
 
 
 def _bound(request: Request) -> int:
@@ -103,8 +105,8 @@ def _bound(request: Request) -> int:
         if isinstance(value, int) and value > 0:
             return value
     # The last one named: the request's own words come after what is to be summarized.
-    named = re.findall(r"(\d+)\s+tokens", " ".join(_text(message) for message in request.messages))
-    return int(named[-1]) if named else SUMMARY_TOKENS
+    named = re.findall(r"(\d[\d,]*)\s+tokens", " ".join(_text(message) for message in request.messages))
+    return int(named[-1].replace(",", "")) if named else SUMMARY_TOKENS
 
 
 def _tool_call(

@@ -32,6 +32,9 @@ pub enum Error {
     /// [`Error::StorageFull`] where the reason was a lack of space.
     #[error("{0}")]
     StorageIo(String),
+    /// A write failed in the operating system; [`crate::store::Db`] finds out whether for lack of space.
+    #[error("{0}")]
+    StorageWrite(String),
     /// No space is left; what was acknowledged before is safe.
     #[error("{0}")]
     StorageFull(String),

@@ -2,8 +2,13 @@
 //!
 //! Dependencies point one way: `error` is used by all; `store` does I/O; the other modules do none.
 
+pub mod chunk;
+pub mod embed;
 pub mod error;
 pub mod fit;
+pub mod lexical;
+pub mod rank;
+pub mod recall;
 pub mod store;
 pub mod tokens;
 pub mod validate;

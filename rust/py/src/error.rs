@@ -29,7 +29,7 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
         Error::InvalidNamespace(_) => "InvalidNamespaceError",
         Error::InvalidFilter(_) => "InvalidFilterError",
         Error::Configuration(_) => "ConfigurationError",
-        Error::Storage(_) | Error::StorageIo(_) => "StorageError",
+        Error::Storage(_) | Error::StorageIo(_) | Error::StorageWrite(_) => "StorageError",
         Error::StorageFull(_) => "StorageFullError",
         Error::StorageCorrupt(_) => "StorageCorruptError",
         Error::StorageTimeout(_) => "StorageTimeoutError",

@@ -1,7 +1,13 @@
 //! `ai_infra._core`: the native module. One file here for each module of the core.
 
+mod chunk;
+mod embed;
 mod error;
 mod fit;
+mod lexical;
+mod rank;
+mod recall;
+=======
 mod sessions;
 mod store;
 mod tokens;
@@ -11,15 +17,25 @@ mod vectors;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use crate::chunk::message_chunks;
+    #[pymodule_export]
+    use crate::embed::{local_dimensions, local_embed, local_model};
+    #[pymodule_export]
     use crate::fit::FitPlanner;
+    #[pymodule_export]
+    use crate::lexical::{TextIndex, search_terms, word_stems};
+    #[pymodule_export]
+    use crate::rank::fuse_scores;
+    #[pymodule_export]
+    use crate::recall::{ConversationIndex, RecallHit, message_passages};
     #[pymodule_export]
     use crate::sessions::LocalSessions;
     #[pymodule_export]
-    use crate::store::{LocalStore, after_fork, before_fork};
+    use crate::store::{Batch, LocalStore, after_fork, before_fork};
     #[pymodule_export]
     use crate::tokens::{Encoding, count_approximate};
     #[pymodule_export]
-    use crate::validate::{canonical_filter, canonical_json, check_key, check_namespace};
+    use crate::validate::{canonical_filter, canonical_json, check_key, check_namespace, check_query};
     #[pymodule_export]
     use crate::vectors::VectorIndex;
 

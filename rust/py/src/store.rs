@@ -5,7 +5,8 @@ use std::sync::Once;
 use std::time::Duration;
 
 use ai_infra_core::error::{Error, Result};
-use ai_infra_core::store::{self, Item, Listing, Namespace, PutRow, Restored, Store};
+use ai_infra_core::store::{self, Db, Embedded, Item, Listing, Namespace, PutRow, Query, Restored, Store};
+use ai_infra_core::validate::{parse, text_of};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
@@ -31,6 +32,21 @@ type Place<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 pub struct LocalStore {
     store: Store,
     max_bytes: usize,
+}
+
+/// The hash of a text, and its vector as the bytes of f32 values.
+type Vector = (Vec<u8>, Vec<u8>);
+
+fn embedded((hash, vector): Vector) -> Embedded {
+    Embedded { hash, vector: floats(&vector) }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_ne_bytes(*four)).collect()
+}
+
+fn bytes(floats: &[f32]) -> Vec<u8> {
+    floats.iter().flat_map(|value| value.to_ne_bytes()).collect()
 }
 
 /// Turns a core result into a Python one.
@@ -70,24 +86,35 @@ pub fn after_fork() {
 
 #[pymethods]
 impl LocalStore {
-    /// Opens the file at `path`, or memory when there is none.
+    /// Opens the file at `path`, or memory when there is none. `model` names the embedder, None is the built-in
+    /// one; `switch` takes over a store that holds another one's vectors.
     #[new]
-    #[pyo3(signature = (path, timeout, max_bytes))]
-    fn new(py: Python<'_>, path: Option<PathBuf>, timeout: f64, max_bytes: usize) -> PyResult<Self> {
+    #[pyo3(signature = (path, timeout, max_bytes, model=None, switch=false))]
+    fn new(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        timeout: f64,
+        max_bytes: usize,
+        model: Option<String>,
+        switch: bool,
+    ) -> PyResult<Self> {
         arm_fork(py)?;
         let wait = Duration::try_from_secs_f64(timeout).map_err(|_| {
             Error::Configuration(format!("timeout={timeout} is no number of seconds; pass 0 or more"))
         });
         let wait = raise(py, wait)?;
-        let store = py.detach(|| match path {
-            Some(path) => Store::open(&path, wait),
-            None => Store::memory(),
+        let store = py.detach(|| {
+            let db = match path {
+                Some(path) => Db::open(&path, wait)?,
+                None => Db::memory()?,
+            };
+            Store::new(db, model.as_deref(), switch)
         });
         Ok(Self { store: raise(py, store)?, max_bytes })
     }
 
-    /// Writes all rows or none; returns each as it now is.
-    fn put<'py>(&self, py: Python<'py>, rows: Vec<Row<'py>>, now: i64) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    /// Checks rows and turns them into what is stored.
+    fn prepare(&self, py: Python<'_>, rows: Vec<Row<'_>>) -> PyResult<Batch> {
         let many = rows.len() > 1;
         let mut ready = Vec::with_capacity(rows.len());
         for (index, row) in rows.into_iter().enumerate() {
@@ -96,9 +123,80 @@ impl LocalStore {
                 self.row(row).map_err(|error| if many { number(index, error) } else { error }),
             )?);
         }
-        let stamps = raise(py, py.detach(|| self.store.put(&ready, now)))?;
-        let each = ready.into_iter().zip(stamps);
-        each.map(|(row, stamp)| to_tuple(py, &row.into_item(stamp))).collect()
+        Ok(Batch { rows: ready })
+    }
+
+    /// Writes all rows or none; returns each as it now is.
+    fn put<'py>(&self, py: Python<'py>, rows: Vec<Row<'py>>, now: i64) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let batch = self.prepare(py, rows)?;
+        self.write(py, batch.rows, now)
+    }
+
+    /// Writes a prepared batch with the vectors of its texts.
+    fn put_batch<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        vectors: Vec<Option<Vector>>,
+        now: i64,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let mut rows = batch.rows.clone();
+        for (row, vector) in rows.iter_mut().zip(vectors) {
+            row.vector = vector.map(embedded);
+        }
+        self.write(py, rows, now)
+    }
+
+    /// The vectors of texts the store has seen, by hash; the bytes of f32 values.
+    fn known(&self, py: Python<'_>, hashes: Vec<Vec<u8>>) -> PyResult<Vec<Option<Vec<u8>>>> {
+        let found = raise(py, py.detach(|| self.store.known(&hashes)))?;
+        Ok(found.into_iter().map(|vector| vector.map(|vector| bytes(&vector))).collect())
+    }
+
+    /// Every item to be embedded again: `(id, seq, text)`.
+    fn pending(&self, py: Python<'_>) -> PyResult<Vec<(i64, i64, String)>> {
+        let pending = raise(py, py.detach(|| self.store.pending()))?;
+        let mut texts = Vec::with_capacity(pending.len());
+        for item in pending {
+            let text = raise(py, parse(&item.value).map(|value| text_of(&value)))?;
+            texts.push((item.id, item.seq, text));
+        }
+        Ok(texts)
+    }
+
+    /// Gives the store to this embedder; false when items changed since `pending`.
+    fn reembed(&self, py: Python<'_>, vectors: Vec<(i64, i64, Option<Vector>)>) -> PyResult<bool> {
+        let vectors: Vec<_> =
+            vectors.into_iter().map(|(id, seq, vector)| (id, seq, vector.map(embedded))).collect();
+        raise(py, py.detach(|| self.store.reembed(&vectors)))
+    }
+
+    /// The best items for a question with their scores; `window` is `(limit, least score or None)`, `vector` the
+    /// bytes of f32 values.
+    #[pyo3(signature = (namespace, recursive, text, vector, filter, window, now))]
+    #[expect(clippy::too_many_arguments, reason = "one call is one whole search")]
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Bound<'py, PyAny>,
+        recursive: bool,
+        text: Bound<'py, PyAny>,
+        vector: Option<Vec<u8>>,
+        filter: Option<Bound<'py, PyAny>>,
+        window: (usize, Option<f32>),
+        now: i64,
+    ) -> PyResult<Vec<(Bound<'py, PyTuple>, f32)>> {
+        let query = Query {
+            namespace: raise(py, validate::namespace(&namespace))?,
+            recursive,
+            text: raise(py, validate::query(&text))?,
+            vector: vector.map(|bytes| floats(&bytes)),
+            filter: raise(py, validate::filter(filter.as_ref()))?,
+            limit: window.0,
+            min_score: window.1.unwrap_or(f32::NEG_INFINITY),
+        };
+        let found = raise(py, py.detach(|| self.store.search(&query, now)))?;
+        found.iter().map(|(item, score)| Ok((to_tuple(py, item)?, *score))).collect()
     }
 
     /// Reads items; None where there is none.
@@ -184,7 +282,27 @@ impl LocalStore {
     }
 }
 
+/// Rows that were checked, ready to be written.
+#[pyclass(frozen, module = "ai_infra._core")]
+pub struct Batch {
+    rows: Vec<PutRow>,
+}
+
+#[pymethods]
+impl Batch {
+    /// The text of each value for search: its strings; empty where it has none.
+    fn texts(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let text = |row: &PutRow| parse(&row.value).map(|value| text_of(&value));
+        raise(py, self.rows.iter().map(text).collect())
+    }
+}
+
 impl LocalStore {
+    fn write<'py>(&self, py: Python<'py>, rows: Vec<PutRow>, now: i64) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let stamps = raise(py, py.detach(|| self.store.put(&rows, now)))?;
+        rows.into_iter().zip(stamps).map(|(row, stamp)| to_tuple(py, &row.into_item(stamp))).collect()
+    }
+
     fn row(&self, row: Row<'_>) -> Result<PutRow> {
         let (namespace, key, value, expires_at, expected, restored) = row;
         Ok(PutRow {
@@ -193,6 +311,7 @@ impl LocalStore {
             value: validate::value_json(&value, self.max_bytes)?,
             expires_at,
             expected,
+            vector: None,
             restored: restored.map(|(created_at, updated_at, version)| Restored {
                 created_at,
                 updated_at,

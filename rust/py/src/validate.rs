@@ -48,7 +48,7 @@ fn write(value: &Bound<'_, PyAny>, out: &mut Writer) -> Result<()> {
                     "a key is {kind}, and keys of JSON are strings; turn it into one"
                 )));
             };
-            let key = text(key, || format!("a key of {}", out.place()))?;
+            let key = text(key, || format!("a key of {}", out.parent()))?;
             out.key(index, key);
             write(&value, out)?;
         }
@@ -152,6 +152,14 @@ pub fn namespace(value: &Bound<'_, PyAny>) -> Result<Namespace> {
     Namespace::new(texts)
 }
 
+/// The text of a query.
+pub fn query(value: &Bound<'_, PyAny>) -> Result<String> {
+    match value.cast::<PyString>() {
+        Ok(string) => Ok(text(string, || "the query".to_owned())?.to_owned()),
+        Err(_) => Err(Error::InvalidInput(format!("the query is {}; pass text", type_name(value)))),
+    }
+}
+
 /// A compiled filter, or none.
 pub fn filter(value: Option<&Bound<'_, PyAny>>) -> Result<Option<Filter>> {
     let Some(value) = value.filter(|value| !value.is_none()) else {
@@ -193,4 +201,20 @@ pub fn check_key(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
 pub fn check_namespace<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
     let namespace = namespace(value).map_err(|error| to_py(py, error))?;
     PyTuple::new(py, Namespace::parts(namespace.as_bytes()).map_err(|error| to_py(py, error))?)
+}
+
+/// Refuses a search that could not be made, before anybody is paid to embed its query.
+#[pyfunction]
+pub fn check_query(
+    py: Python<'_>,
+    namespace: &Bound<'_, PyAny>,
+    query: &Bound<'_, PyAny>,
+    filter: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let check = || {
+        self::namespace(namespace)?;
+        self::query(query)?;
+        self::filter(Some(filter)).map(drop)
+    };
+    check().map_err(|error| to_py(py, error))
 }

@@ -1,7 +1,10 @@
 //! `VectorIndex` for Python: reads buffers, releases the GIL for long scans.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use ai_infra_core::error::Error;
-use ai_infra_core::vectors::{self, Filter, Precision, Search};
+use ai_infra_core::vectors::{self, Filter, Kernels, Options, Precision, Search};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 
@@ -135,6 +138,26 @@ fn precision(py: Python<'_>, name: &str) -> PyResult<Precision> {
     }
 }
 
+fn kernels(py: Python<'_>, name: Option<&str>) -> PyResult<Kernels> {
+    let Some(name) = name else {
+        return Ok(Kernels::best());
+    };
+    let available = Kernels::available();
+    available.iter().find(|set| set.name == name).copied().ok_or_else(|| {
+        let names: Vec<_> = available.iter().map(|set| set.name).collect();
+        to_py(py, Error::InvalidInput(format!("kernels is {name:?}; this processor has {names:?}")))
+    })
+}
+
+/// A failure of the file system, as `StorageError`.
+fn storage_error(py: Python<'_>, error: &std::io::Error, path: &Path) -> PyErr {
+    let message = format!("cannot save the vector cache {}: {error}", path.display());
+    match py.import("ai_infra.errors").and_then(|module| module.getattr("StorageError")?.call1((message,))) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
 /// See `_core.pyi`.
 #[pyclass(frozen, module = "ai_infra._core")]
 pub struct VectorIndex {
@@ -163,11 +186,26 @@ impl VectorIndex {
 #[pymethods]
 impl VectorIndex {
     #[new]
-    #[pyo3(signature = (dimensions, *, precision = "f16"))]
-    fn new(py: Python<'_>, dimensions: usize, precision: &str) -> PyResult<Self> {
+    #[pyo3(signature = (dimensions, *, precision = "f16", graph_from = vectors::GRAPH_FROM, kernels = None))]
+    fn new(
+        py: Python<'_>,
+        dimensions: usize,
+        precision: &str,
+        graph_from: Option<usize>,
+        kernels: Option<&str>,
+    ) -> PyResult<Self> {
         let precision = self::precision(py, precision)?;
-        let inner = vectors::VectorIndex::new(dimensions, precision).map_err(|error| to_py(py, error))?;
-        Ok(Self { inner })
+        let graph_from = graph_from.unwrap_or(usize::MAX);
+        let kernels = self::kernels(py, kernels)?;
+        vectors::VectorIndex::new(dimensions, Options { precision, graph_from, kernels })
+            .map(|inner| Self { inner })
+            .map_err(|error| to_py(py, error))
+    }
+
+    /// The sets of instructions that this processor has, the fastest first.
+    #[staticmethod]
+    fn available_kernels() -> Vec<&'static str> {
+        Kernels::available().iter().map(|set| set.name).collect()
     }
 
     #[getter]
@@ -223,7 +261,29 @@ impl VectorIndex {
         py.detach(|| self.inner.remove(id))
     }
 
-    #[pyo3(signature = (query, k = 10, *, ids = None, min_score = None))]
+    #[getter]
+    fn has_graph(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.inner.has_graph())
+    }
+
+    #[pyo3(signature = (timeout = 60.0))]
+    fn settle(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| {
+            to_py(py, Error::InvalidInput(format!("timeout is {timeout}; give seconds from 0")))
+        })?;
+        Ok(py.detach(|| self.inner.settle(timeout)))
+    }
+
+    fn save_cache(&self, py: Python<'_>, path: PathBuf, generation: u64) -> PyResult<bool> {
+        py.detach(|| self.inner.save_cache(&path, generation))
+            .map_err(|error| storage_error(py, &error, &path))
+    }
+
+    fn load_cache(&self, py: Python<'_>, path: PathBuf, generation: u64) -> bool {
+        py.detach(|| self.inner.load_cache(&path, generation))
+    }
+
+    #[pyo3(signature = (query, k = 10, *, ids = None, min_score = None, exact = false))]
     fn search(
         &self,
         py: Python<'_>,
@@ -231,6 +291,7 @@ impl VectorIndex {
         k: usize,
         ids: Option<&Bound<'_, PyAny>>,
         min_score: Option<f32>,
+        exact: bool,
     ) -> PyResult<Vec<(u64, f32)>> {
         let query = Numbers::new(query)?.into_all();
         let ids = ids.map(self::ids).transpose()?;
@@ -238,6 +299,7 @@ impl VectorIndex {
             k,
             min_score: min_score.unwrap_or(f32::NEG_INFINITY),
             filter: ids.as_deref().map_or(Filter::All, Filter::Ids),
+            exact,
         };
         let found = if self.inner.idle_scan_bytes().is_some_and(|bytes| bytes <= KEEP_GIL_BYTES) {
             self.inner.search(&query, search)

@@ -129,7 +129,7 @@ class Groups:
                     return at
             if index <= _NEAR:
                 return None
-        places = self._index()[id_] if id_ in self._index() else []
+        places = self._index().get(id_, [])
         at = bisect_left(places, index)
         return places[at - 1] if at else None
 

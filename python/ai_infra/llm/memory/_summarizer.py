@@ -132,14 +132,14 @@ class _Ask:
                 return await method(self._messages)
             answer = await asyncio.to_thread(method, self._messages)
             return await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:  # noqa: BLE001 - see _guard
+        except Exception as error:
             raise _failed(error) from error
 
     def _guard(self, call: Callable[[], Any]) -> Any:
         # Whatever a caller's own summarizer raises is a failed summary: it must not lose the messages.
         try:
             return call()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise _failed(error) from error
 
 
@@ -190,7 +190,9 @@ def _render(fields: Mapping[str, Any]) -> str:
         function = call.get("function", call) if isinstance(call, Mapping) else {}
         said.append(f"[calls {function.get('name')} with {function.get('arguments', function.get('args'))}]")
     if isinstance(fields.get("function_call"), Mapping):
-        said.append(f"[calls {fields['function_call'].get('name')} with {fields['function_call'].get('arguments')}]")
+        said.append(
+            f"[calls {fields['function_call'].get('name')} with {fields['function_call'].get('arguments')}]"
+        )
     content = fields.get("content")
     if isinstance(content, list | tuple):
         for part in content:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ai_infra._checks import require_count
 from ai_infra._flow import Flow, awaiting, blocking
 from ai_infra.errors import ConfigurationError, InvalidInputError, SummarizationError
-from ai_infra.llm.memory._plan import SUMMARY_PREFIX, Pinned, Plan
+from ai_infra.llm.memory._plan import Pinned, Plan
 from ai_infra.llm.memory.result import ContextResult
 from ai_infra.llm.memory.tokens import counter_for
 from ai_infra.messages import AnyMessage, as_list
@@ -96,7 +96,9 @@ def _fit(
         raise plan.too_long(max_tokens, plan.required, plan.describe_required())
     shrink = summarize and plan.required + old_tokens > max_tokens
     if plan.required + old_tokens > max_tokens and not summarize:
-        raise plan.too_long(max_tokens, plan.required + old_tokens, f"{plan.describe_required()} with the summary")
+        raise plan.too_long(
+            max_tokens, plan.required + old_tokens, f"{plan.describe_required()} with the summary"
+        )
 
     budget = max_tokens - plan.required - (0 if shrink else old_tokens)
     planner = plan.walk(budget)
@@ -109,7 +111,13 @@ def _fit(
 
         try:
             new, cut, tail = yield from _summarize(
-                plan, planner, old, max_tokens, keep, max_summary_tokens, Summarizer(llm, counter, summarize_prompt)
+                plan,
+                planner,
+                old,
+                max_tokens,
+                keep,
+                max_summary_tokens,
+                Summarizer(llm, counter, summarize_prompt),
             )
             return ContextResult.of(plan, cut, tail, new, summarized=True)
         except SummarizationError:
@@ -146,4 +154,3 @@ def _summarize(
     old_messages = [plan.messages[at] for at in range(plan.head, cut) if at not in always]
     new = yield from summarizer.summarize(old, old_messages, limit)
     return new, cut, tail
-

@@ -126,7 +126,9 @@ _warned: set[str] = set()
 _lock = threading.Lock()
 
 
-def register_model(name: str, *, context: int, encoding: str | None = None, exact: bool | None = None) -> None:
+def register_model(
+    name: str, *, context: int, encoding: str | None = None, exact: bool | None = None
+) -> None:
     """Adds a model, or replaces what is known of one.
 
     Args:
@@ -149,9 +151,13 @@ def register_model(name: str, *, context: int, encoding: str | None = None, exac
     if not key:
         raise ConfigurationError(f"a model's name is a non-empty string, not {name!r}.")
     if isinstance(context, bool) or not isinstance(context, int) or context < 1:
-        raise ConfigurationError(f"context is the window of {name!r} in tokens, a whole number from 1, not {context!r}.")
+        raise ConfigurationError(
+            f"context is the window of {name!r} in tokens, a whole number from 1, not {context!r}."
+        )
     if encoding is not None and encoding not in ENCODINGS:
-        raise ConfigurationError(f"unknown encoding {encoding!r}: it is one of {', '.join(ENCODINGS)}, or None.")
+        raise ConfigurationError(
+            f"unknown encoding {encoding!r}: it is one of {', '.join(ENCODINGS)}, or None."
+        )
     with _lock:
         _models[key] = ModelInfo(key, context, encoding, encoding is not None if exact is None else exact)
         _lookup.cache_clear()

@@ -46,7 +46,9 @@ class ContextResult:
     _cut: int = field(default=0, repr=False, compare=False)
 
     @classmethod
-    def of(cls, plan: Plan, cut: int, tail: int, summary: str | None, *, summarized: bool = False) -> ContextResult:
+    def of(
+        cls, plan: Plan, cut: int, tail: int, summary: str | None, *, summarized: bool = False
+    ) -> ContextResult:
         """The result of cutting ``plan`` at ``cut``, where what lies behind costs ``tail`` tokens."""
         prompt = plan.prompt(cut, plan.summary_message(summary))
         pinned_before = [at for at in plan.always if at < cut]
@@ -120,7 +122,10 @@ class ContextResult:
                 elif self.action == "summarized":
                     yield at, "summarized"
                 else:
-                    yield at, "kept: summary" if plan.old_summary == self.summary else "dropped: replaced summary"
+                    yield (
+                        at,
+                        "kept: summary" if plan.old_summary == self.summary else "dropped: replaced summary",
+                    )
             elif at in always:
                 yield at, "kept: newest user message" if at == plan.newest_user else "kept: pinned or newest"
             elif at < self._cut:

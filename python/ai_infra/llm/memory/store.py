@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ai_infra._flow import arun, run
+from ai_infra.errors import ConfigurationError
+from ai_infra.llm.memory.store_embedder import resolve_embedder
 from ai_infra.llm.memory.store_io import StoreFiles
 from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
 from ai_infra.llm.memory.store_scoped import ScopedMemory
@@ -23,6 +25,7 @@ __all__ = ["MemoryItem", "MemoryStore", "ScoredItem"]
 Namespace = tuple[str, ...] | str
 Items = list[MemoryItem]
 Found = list[MemoryItem | None]
+Hits = list[ScoredItem]
 Namespaces = list[tuple[str, ...]]
 
 
@@ -37,20 +40,39 @@ class MemoryStore(ScopedMemory, StoreFiles):
     (tuples come back as lists); what is not is refused with
     :class:`~ai_infra.errors.InvalidValueError` before anything is written.
 
+    Search is hybrid, by words and by meaning, and works offline: without an embedding option the built-in
+    embedder of the core is used. A store records whose vectors it holds and refuses another embedder.
+
     Args:
+        embedding_provider: ``"openai"`` or another provider's name, ``"local"`` for the built-in embedder.
+        embedding_model: a model of the provider.
+        embedding_dimensions: the size of its vectors, where the model lets one choose.
+        embeddings: any object with ``embed_documents`` and ``embed_query`` instead.
+        base_url, api_key: any other OpenAI-compatible service.
         clock: seconds since 1970 UTC; expiry and time stamps follow it. For tests.
         max_value_bytes: the largest value, as JSON.
-        backend: another backend than the local one.
+        backend: another backend than the local one; it brings its own embedder.
     """
 
     def __init__(
         self,
         *,
+        embedding_provider: str | None = None,
+        embedding_model: str | None = None,
+        embedding_dimensions: int | None = None,
+        embeddings: object | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
         clock: Callable[[], float] = time.time,
         max_value_bytes: int = MAX_VALUE_BYTES,
         backend: StoreBackend | None = None,
     ) -> None:
-        super().__init__(backend or LocalBackend(max_value_bytes=max_value_bytes), clock=clock)
+        if backend is None:
+            embedder = resolve_embedder(
+                embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
+            )
+            backend = LocalBackend(max_value_bytes=max_value_bytes, embedder=embedder)
+        super().__init__(backend, clock=clock)
 
     @classmethod
     def sqlite(
@@ -58,25 +80,41 @@ class MemoryStore(ScopedMemory, StoreFiles):
         path: str | os.PathLike[str],
         *,
         timeout: float = 30.0,
+        embedding_provider: str | None = None,
+        embedding_model: str | None = None,
+        embedding_dimensions: int | None = None,
+        embeddings: object | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        reembed: bool = False,
         clock: Callable[[], float] = time.time,
         max_value_bytes: int = MAX_VALUE_BYTES,
     ) -> Self:
-        """A store in the file at ``path``, made (mode 0600) if there is none.
+        """A store in the file at ``path``, made (mode 0600) if there is none. Other options as in the class.
 
         Args:
             path: the file; its folder must exist. A path that begins with ``file:`` is a path, not a URI.
             timeout: seconds an operation waits for other writers before ``StorageTimeoutError``.
-            clock: as in the class.
-            max_value_bytes: as in the class.
+            reembed: take over a store that holds another embedder's vectors, embedding everything anew.
 
         Raises:
             ConfigurationError: a directory, or a folder that does not exist.
-            StorageCorruptError: the file is foreign, damaged or written by a newer version; it is left
-                untouched.
+            StorageCorruptError: the file is foreign, damaged or written by a newer version; it is untouched.
             StorageError: the file is read-only or cannot be opened.
+            EmbeddingMismatchError: the store holds another embedder's vectors.
         """
-        backend = LocalBackend(path, timeout=timeout, max_value_bytes=max_value_bytes)
-        return cls(clock=clock, backend=backend)
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
+        embedder = resolve_embedder(
+            embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
+        )
+        backend = LocalBackend(
+            path, timeout=timeout, max_value_bytes=max_value_bytes, embedder=embedder, switch=reembed
+        )
+        store = cls(clock=clock, backend=backend)
+        if reembed:
+            store.reembed()
+        return store
 
     @classmethod
     def postgres(
@@ -89,6 +127,13 @@ class MemoryStore(ScopedMemory, StoreFiles):
         pool_size: int = 10,
         timeout: float = 30.0,
         prepare: bool = True,
+        embedding_provider: str | None = None,
+        embedding_model: str | None = None,
+        embedding_dimensions: int | None = None,
+        embeddings: object | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        reembed: bool = False,
         clock: Callable[[], float] | None = None,
         max_value_bytes: int = MAX_VALUE_BYTES,
     ) -> Self:
@@ -96,6 +141,7 @@ class MemoryStore(ScopedMemory, StoreFiles):
 
         Nothing is connected before the first operation, which also makes or upgrades the tables. Expiry and
         time stamps follow the database's clock. After a restart of the server operations go on by themselves.
+        Other options as in the class.
 
         Args:
             dsn: a URL (``postgresql://user:password@host/database``) or a libpq connection string.
@@ -105,8 +151,8 @@ class MemoryStore(ScopedMemory, StoreFiles):
             pool_size: connections at most; stores of one connection string share them.
             timeout: seconds for a whole operation, waiting and new attempts included.
             prepare: False behind a connection pooler that cannot keep prepared statements.
+            reembed: take over items that have another embedder's vectors, embedding everything anew.
             clock: follow this clock in place of the database's. For tests.
-            max_value_bytes: as in the class.
 
         Raises:
             ConfigurationError: the connection string or an option is wrong; the message holds no password.
@@ -122,10 +168,17 @@ class MemoryStore(ScopedMemory, StoreFiles):
             pool_size=pool_size,
             timeout=timeout,
             prepare=prepare,
+            embedder=resolve_embedder(
+                embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
+            ),
+            switch=reembed,
             caller_clock=clock is not None,
             max_value_bytes=max_value_bytes,
         )
-        return cls(clock=clock or time.time, backend=backend)
+        store = cls(clock=clock or time.time, backend=backend)
+        if reembed:
+            store.reembed()
+        return store
 
     # One item -----------------------------------------------------------------------------------------------
 
@@ -211,6 +264,51 @@ class MemoryStore(ScopedMemory, StoreFiles):
     async def adelete_many(self, keys: Iterable[tuple[Namespace, str]]) -> int:
         """:meth:`delete_many` for asyncio."""
         return await arun(self._delete_many(keys))
+
+    # Search -------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        namespace: Namespace,
+        query: str,
+        *,
+        limit: int = 10,
+        filter: dict[str, Any] | None = None,
+        recursive: bool = False,
+        min_score: float | None = None,
+    ) -> Hits:
+        """The items that answer ``query`` best, best first, as ``(item, score)``.
+
+        Words and meaning are weighed together; the text of an item is the strings inside its value. Scores
+        go from 0 to 1. Every item has one, so there are fewer results than ``limit`` only where the namespace
+        holds fewer live items that satisfy the filter and reach ``min_score``.
+
+        Args:
+            namespace: where.
+            query: a question or a few words, in any language.
+            limit: at most so many.
+            filter: conditions on value fields; see ``docs/storage.md``. Applied before the limit.
+            recursive: also the namespaces below.
+            min_score: leave out what scores less.
+
+        Raises:
+            EmbeddingError: the embedding service failed.
+            EmbeddingMismatchError: the store was given to another embedder since it was opened.
+        """
+        return run(self._search(namespace, query, limit, filter, recursive, min_score))
+
+    async def asearch(
+        self,
+        namespace: Namespace,
+        query: str,
+        *,
+        limit: int = 10,
+        filter: dict[str, Any] | None = None,
+        recursive: bool = False,
+        min_score: float | None = None,
+    ) -> Hits:
+        """:meth:`search` for asyncio."""
+        return await arun(self._search(namespace, query, limit, filter, recursive, min_score))
 
     # Namespaces ---------------------------------------------------------------------------------------------
 
@@ -353,6 +451,18 @@ class MemoryStore(ScopedMemory, StoreFiles):
     async def apurge(self) -> int:
         """:meth:`purge` for asyncio."""
         return await arun(self._purge())
+
+    def reembed(self) -> int:
+        """Embed every item anew with this store's embedder; returns how many there are.
+
+        For a store that holds another model's vectors, open it with ``reembed=True``, which calls this.
+        Texts that this model has embedded before are not paid for again.
+        """
+        return run(self._reembed())
+
+    async def areembed(self) -> int:
+        """:meth:`reembed` for asyncio."""
+        return await arun(self._reembed())
 
     def close(self) -> None:
         """Let running operations finish, then close the store. Closing twice is fine."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ai_infra._flow import Flow
 from ai_infra.errors import InvalidInputError
-from ai_infra.llm.memory.store_items import MemoryItem
+from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
 from ai_infra.storage.backend import Row, StoreBackend, Write
 
 MAX_TTL = 100 * 365.25 * 86_400
@@ -134,6 +134,27 @@ class StoreFlows:
             namespace, recursive=recursive, filter=filter, limit=bound, offset=skip or 0, now=self._now()
         )
         return [MemoryItem(row) for row in rows]
+
+    def _search(
+        self, namespace: Any, query: Any, limit: Any, filter: Any, recursive: bool, min_score: Any
+    ) -> Flow[list[ScoredItem]]:
+        if min_score is not None and (
+            isinstance(min_score, bool) or not isinstance(min_score, int | float) or math.isnan(min_score)
+        ):
+            raise InvalidInputError(f"min_score={min_score!r} is no number; scores go from 0 to 1")
+        found = yield from self._backend.search(
+            namespace,
+            query,
+            recursive=recursive,
+            filter=filter,
+            limit=check_limit("limit", limit) or 0,
+            min_score=None if min_score is None else float(min_score),
+            now=self._now(),
+        )
+        return [ScoredItem(MemoryItem(row), score) for row, score in found]
+
+    def _reembed(self) -> Flow[int]:
+        return self._backend.reembed()
 
     def _count(self, namespace: Any, recursive: bool, filter: Any) -> Flow[int]:
         return self._backend.count(namespace, recursive=recursive, filter=filter, now=self._now())

@@ -196,4 +196,3 @@ def count_tokens_approximate(messages: Countable) -> int:
     if isinstance(messages, Mapping) or hasattr(messages, "content"):
         return counter.message(messages) + REPLY_PRIMING
     return counter.total(as_list(messages))
-

@@ -19,6 +19,7 @@ from ai_infra.testing.contract.store_bad_input import BadInputContract
 from ai_infra.testing.contract.store_basics import BasicsContract
 from ai_infra.testing.contract.store_filters import FilterContract
 from ai_infra.testing.contract.store_isolation import IsolationContract
+from ai_infra.testing.contract.store_search import SearchContract
 
 __all__ = [
     "BadInputContract",
@@ -27,11 +28,12 @@ __all__ = [
     "Face",
     "FilterContract",
     "IsolationContract",
+    "SearchContract",
     "StoreContract",
     "StoreHarness",
     "machine",
 ]
 
 
-class StoreContract(BasicsContract, BadInputContract, FilterContract, IsolationContract):
+class StoreContract(BasicsContract, BadInputContract, FilterContract, IsolationContract, SearchContract):
     """Everything a backend must do."""

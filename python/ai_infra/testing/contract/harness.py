@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,13 @@ class Clock:
     def forward(self, seconds: float) -> None:
         """Let time pass (or, below zero, go back)."""
         self.now += seconds
+
+
+def refused(error: type[Exception], match: str, *calls: Callable[[], Any]) -> None:
+    """Each call must raise ``error`` with a message that matches, if that is not empty."""
+    for call in calls:
+        with pytest.raises(error, match=match or None):
+            call()
 
 
 class Face:

@@ -102,7 +102,9 @@ class StoreMachine(RuleBasedStateMachine):
     def put_many(self, other: bool, rows: list[Any], ttl: Any) -> None:
         """Write a batch."""
         items = self.do(other, "put_many", rows, ttl=ttl)
-        assert [self.model.read(item) for item in items] == [self.model.put(*row, ttl) for row in rows]
+        assert [self.model.read(item) for item in items] == [
+            self.model.put(space, key, value, ttl) for space, key, value in rows
+        ]
 
     @rule(other=st.booleans(), places=st.lists(st.tuples(spaces, keys), max_size=6))
     def get_many(self, other: bool, places: list[Any]) -> None:
@@ -142,6 +144,25 @@ class StoreMachine(RuleBasedStateMachine):
         wanted = [row for row in self.model.list(space, recursive) if matches(filter or {}, row.value)]
         assert [self.model.read(item) for item in items] == wanted[offset:][:limit]
         assert self.do(other, "count", space, recursive=recursive, filter=filter) == len(wanted)
+
+    @rule(
+        other=st.booleans(),
+        space=spaces,
+        recursive=st.booleans(),
+        query=st.sampled_from(["a", "é", "b 1", "", "\x00"]),
+        filter=filters,
+        limit=st.integers(0, 4),
+    )
+    def search(self, other: bool, space: Any, recursive: bool, query: str, filter: Any, limit: int) -> None:
+        """Search: a larger limit finds everything that qualifies, a smaller one the beginning of it."""
+        options = {"recursive": recursive, "filter": filter}
+        found = self.do(other, "search", space, query, limit=1000, **options)
+        wanted = [row for row in self.model.list(space, recursive) if matches(filter or {}, row.value)]
+        rows = [self.model.read(item) for item, _ in found]
+        assert sorted(rows, key=repr) == sorted(wanted, key=repr)
+        assert self.do(other, "search", space, query, limit=limit, **options) == found[:limit]
+        scores = [score for _, score in found]
+        assert scores == sorted(scores, reverse=True)
 
     @rule(other=st.booleans(), space=st.one_of(st.none(), spaces))
     def namespaces(self, other: bool, space: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ai_infra.errors import ConflictError, InvalidInputError, StorageClosedError
 from ai_infra.llm.memory.store import MemoryItem
-from ai_infra.testing.contract.harness import Clock, StoreHarness
+from ai_infra.testing.contract.harness import Clock, StoreHarness, refused
 
 NS = ("user_1", "facts")
 
@@ -22,7 +22,7 @@ class BasicsContract(StoreHarness):
     """What a store does when nothing goes wrong."""
 
     def test_a_value_comes_back_as_it_went_in(self, store: Any) -> None:
-        value = {
+        value: dict[str, Any] = {
             "text": 'naïve 🙂 \x00 \u2028 " \\ \n',
             "numbers": [0, -1, 2**63, 2**64, -(2**200), 0.1, 1e308, 5e-324, 1.0],
             "nothing": None,
@@ -262,7 +262,11 @@ class BasicsContract(StoreHarness):
         store.put(NS, "k", {})
         store.close()
         store.close()
-        for call in (lambda: store.get(NS, "k"), lambda: store.put(NS, "k", {}), lambda: store.list(NS)):
-            with pytest.raises(StorageClosedError, match="closed"):
-                call()
+        refused(
+            StorageClosedError,
+            "closed",
+            lambda: store.get(NS, "k"),
+            lambda: store.put(NS, "k", {}),
+            lambda: store.list(NS),
+        )
         store.shut()

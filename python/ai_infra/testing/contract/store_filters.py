@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ai_infra.errors import InvalidFilterError
-from ai_infra.testing.contract.harness import StoreHarness
+from ai_infra.testing.contract.harness import StoreHarness, refused
 
 NS = ("user_1", "facts")
 
@@ -111,6 +111,9 @@ class FilterContract(StoreHarness):
 
     @pytest.mark.parametrize("filter", WRONG, ids=repr)
     def test_what_is_no_filter_is_refused(self, store: Any, filter: Any) -> None:
-        for call in (lambda: store.list(NS, filter=filter), lambda: store.count(NS, filter=filter)):
-            with pytest.raises(InvalidFilterError):
-                call()
+        refused(
+            InvalidFilterError,
+            "",
+            lambda: store.list(NS, filter=filter),
+            lambda: store.count(NS, filter=filter),
+        )

@@ -66,9 +66,12 @@ class IsolationContract(StoreHarness):
         wanted = list(dice.choice(spaces))
         for item in store.list(root, recursive=True, filter={"owner": wanted}):
             assert list(item.namespace) == wanted
+        for hit in store.search(space := dice.choice(spaces), dice.choice(PARTS), limit=len(keys)):
+            assert truth[hit.namespace, hit.key] == hit.value
+            assert hit.namespace == space
         # Delete something, put it back: the neighbours must not notice (the next rounds look).
         place = (dice.choice(spaces), dice.choice(PARTS))
         assert store.delete(*place) is (place in truth)
         if place in truth:
             store.put(*place, truth[place])
-        return len(below) + 3
+        return len(below) + len(keys) + 3

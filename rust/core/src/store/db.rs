@@ -57,7 +57,10 @@ impl Slot {
         let pid = process::id();
         if self.pid != pid {
             self.pid = pid;
-            mem::take(&mut self.idle).into_iter().for_each(mem::forget);
+            // Past the gate a file's connections are closed already, and memory is a whole copy of the parent's.
+            if !fork::passed_the_gate() {
+                mem::take(&mut self.idle).into_iter().for_each(mem::forget);
+            }
         }
     }
 }
@@ -78,7 +81,7 @@ impl Db {
         let conn = {
             let _gate = fork::enter();
             busy::start(timeout);
-            open::first(&file).map_err(|error| errors::refine(error, None, &file))?
+            open::first(&file)?
         };
         Ok(Self::new(Some(file), timeout, conn))
     }

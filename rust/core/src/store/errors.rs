@@ -10,6 +10,7 @@ use crate::error::Error;
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         let Some(code) = error.sqlite_error_code() else {
             // Not from SQLite but about a row: a column of an unexpected type is a damaged or foreign file.
             return match error {
@@ -27,7 +28,13 @@ impl From<rusqlite::Error> for Error {
                 Self::StorageTimeout(text)
             }
             ErrorCode::DiskFull => Self::StorageFull(full()),
-            ErrorCode::SystemIoFailure => Self::StorageIo(format!("reading or writing failed ({text})")),
+            ErrorCode::SystemIoFailure if extended == Some(ffi::SQLITE_IOERR_WRITE) => {
+                Self::StorageWrite(format!("writing failed ({text})"))
+            }
+            ErrorCode::SystemIoFailure => Self::StorageIo(format!(
+                "reading or writing failed ({text}, {})",
+                extended.unwrap_or_default()
+            )),
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                 Self::StorageCorrupt(format!("the file is damaged ({text}); restore it from a backup"))
             }
@@ -37,6 +44,21 @@ impl From<rusqlite::Error> for Error {
             }
             _ => Self::Storage(text),
         }
+    }
+}
+
+/// The reason of a failed system call.
+fn blame(text: String, conn: Option<&Connection>, write: bool) -> Error {
+    let errno = conn.map_or(0, system_errno);
+    if errno == 0 {
+        return if write { Error::StorageFull(full()) } else { Error::StorageIo(text) };
+    }
+    let reason = io::Error::from_raw_os_error(errno);
+    match reason.kind() {
+        ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded => {
+            Error::StorageFull(full())
+        }
+        _ => Error::StorageIo(format!("{text}: {reason}")),
     }
 }
 
@@ -50,18 +72,9 @@ fn full() -> String {
 /// error" for a file that hit a size limit, and only its `errno` has the reason.
 pub(super) fn refine(error: Error, conn: Option<&Connection>, path: &Path) -> Error {
     let error = match error {
-        Error::StorageIo(text) => match conn.map(system_errno) {
-            Some(errno) if errno != 0 => {
-                let reason = io::Error::from_raw_os_error(errno);
-                match reason.kind() {
-                    ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded => {
-                        Error::StorageFull(full())
-                    }
-                    _ => Error::StorageIo(format!("{text}: {reason}")),
-                }
-            }
-            _ => Error::StorageIo(text),
-        },
+        Error::StorageIo(text) => blame(text, conn, false),
+        // A lost `errno` after a failed write: a device that fails says so, a limit is what does not.
+        Error::StorageWrite(text) => blame(text, conn, true),
         other => other,
     };
     let at = |text: String| format!("{}: {text}", path.display());

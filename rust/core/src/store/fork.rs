@@ -5,11 +5,15 @@
 //! of them opens connections of its own at the next use.
 
 use std::cell::RefCell;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use super::db::Shared;
 
 static GATE: RwLock<()> = RwLock::new(());
+/// The process whose last fork, the one that made it, went through the gate.
+static BORN: AtomicU32 = AtomicU32::new(0);
 static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -29,6 +33,11 @@ pub(super) fn register(shared: Weak<Shared>) {
     open.push(shared);
 }
 
+/// Whether the fork that made this process closed the gate first.
+pub(super) fn passed_the_gate() -> bool {
+    BORN.load(Ordering::Acquire) == process::id()
+}
+
 /// To be called in the forking thread right before `fork()`: waits for running operations and closes every
 /// connection to a file. Pair it with [`after_fork`] in parent and child.
 pub fn before_fork() {
@@ -43,5 +52,6 @@ pub fn before_fork() {
 
 /// To be called right after `fork()`, in the parent and in the child, by the thread that forked.
 pub fn after_fork() {
+    BORN.store(process::id(), Ordering::Release);
     HELD.with(|held| drop(held.take()));
 }

@@ -1,13 +1,15 @@
 //! Items: values under a namespace and a key, with versions and expiry. Everything that writes.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
 
 use super::db::Db;
+use super::models::{adopt, check_model, put_vector};
 use super::namespace::Namespace;
+use super::search::Indexes;
+use crate::embed;
 use crate::error::{Error, Result};
 
 /// One value as it is stored. Times are microseconds since 1970 UTC.
@@ -44,6 +46,17 @@ pub struct PutRow {
     pub expected: Option<i64>,
     /// Times and version of an item that is brought back by an import.
     pub restored: Option<Restored>,
+    /// The embedding of the value's text, where an embedder was asked for it.
+    pub vector: Option<Embedded>,
+}
+
+/// The vector of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// What tells the text from others.
+    pub hash: Vec<u8>,
+    /// Finite numbers, as many as the store's embedder makes.
+    pub vector: Vec<f32>,
 }
 
 /// What an import keeps of an item's past.
@@ -89,6 +102,9 @@ impl PutRow {
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
+    /// The embedder whose vectors this store holds.
+    pub(super) model: Arc<str>,
+    pub(super) indexes: Arc<Indexes>,
 }
 
 /// A live item keeps its past, an expired one is as if it were not there; an import brings a past of its own.
@@ -106,20 +122,17 @@ ON CONFLICT (ns_id, key) DO UPDATE SET
 RETURNING id, created_at, updated_at, version";
 
 impl Store {
-    /// A store in the file at `path`; see [`Db::open`].
+    /// A store in `db` whose search uses the embedder called `model`; the built-in one without a name.
+    /// `switch` takes over a store that holds another one's vectors: call [`Self::reembed`] at once.
     ///
     /// # Errors
-    /// As [`Db::open`].
-    pub fn open(path: &Path, timeout: Duration) -> Result<Self> {
-        Ok(Self { db: Db::open(path, timeout)? })
-    }
-
-    /// A store in memory.
-    ///
-    /// # Errors
-    /// As [`Db::memory`].
-    pub fn memory() -> Result<Self> {
-        Ok(Self { db: Db::memory()? })
+    /// [`Error::EmbeddingMismatch`] when the store holds another one's vectors, and the storage errors.
+    pub fn new(db: Db, model: Option<&str>, switch: bool) -> Result<Self> {
+        let model = model.unwrap_or(embed::model_name());
+        if !switch {
+            adopt(&db, model)?;
+        }
+        Ok(Self { db, model: model.into(), indexes: Arc::default() })
     }
 
     /// The database underneath.
@@ -132,7 +145,12 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] when an expected version is not the one that is there, and the storage errors.
     pub fn put(&self, rows: &[PutRow], now: i64) -> Result<Vec<Stamp>> {
-        self.db.write(|tx| put_in(tx, rows, now))
+        self.db.write(|tx| {
+            if rows.iter().any(|row| row.vector.is_some()) {
+                check_model(tx, &self.model)?;
+            }
+            put_in(tx, rows, now)
+        })
     }
 
     /// Deletes; says of each key whether there was a live item.
@@ -209,7 +227,8 @@ impl Store {
                 tx.prepare_cached("DELETE FROM items WHERE id = ?")?.execute([id])?;
             }
             for ns_id in &touched {
-                tx.prepare_cached("UPDATE namespaces SET gen = gen + 1 WHERE id = ?")?.execute([ns_id])?;
+                tx.prepare_cached("UPDATE namespaces SET gen = gen + 1, deleted = gen + 1 WHERE id = ?")?
+                    .execute([ns_id])?;
             }
             forget_empty(tx, touched)?;
             Ok(rows.len())
@@ -230,7 +249,7 @@ impl Store {
                 break;
             }
         }
-        self.db.write(|tx| Ok(tx.execute("DELETE FROM embedding_cache", [])?))?;
+        self.indexes.forget();
         self.db.alone(|conn| Ok(conn.execute_batch("VACUUM")?))?;
         self.db.truncate_log()?;
         Ok(removed)
@@ -268,6 +287,12 @@ pub(super) fn put_in(tx: &Transaction<'_>, rows: &[PutRow], now: i64) -> Result<
             },
             |row| Ok(Stamp { id: row.get(0)?, created_at: row.get(1)?, updated_at: row.get(2)?, version: row.get(3)? }),
         )?;
+        match &row.vector {
+            Some(embedded) => put_vector(tx, stamp.id, embedded)?,
+            None => {
+                tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?.execute([stamp.id])?;
+            }
+        }
         stamps.push(stamp);
     }
     Ok(stamps)
@@ -303,7 +328,7 @@ fn touch_once<'a>(
         return Ok(*known);
     }
     let id = tx
-        .prepare_cached("UPDATE namespaces SET gen = gen + 1 WHERE path = ? RETURNING id")?
+        .prepare_cached("UPDATE namespaces SET gen = gen + 1, deleted = gen + 1 WHERE path = ? RETURNING id")?
         .query_row([path], |row| row.get(0))
         .optional()?;
     touched.insert(path, id);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::busy;
 use super::migrate::{self, APPLICATION_ID, LATEST};
+use super::{busy, errors};
 use crate::error::{Error, Result};
 
 /// Files up to this size are checked whole when they are opened; larger ones where they are read.
@@ -30,24 +30,30 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
 /// Refuses what is not ours to open, creates the file if there is none, brings it to the newest schema and to
 /// write-ahead logging. The first opening of a file goes through here; later connections use [`connect`].
 pub(super) fn first(path: &Path) -> Result<Connection> {
-    inspect(path)?;
     let wal = with_suffix(path, "-wal");
     let had_log = fs::metadata(&wal).is_ok_and(|m| m.len() > 0);
-    let mut conn = connect_raw(path)?;
+    let opened = inspect(path).and_then(|()| connect_raw(path));
+    let mut conn = opened.map_err(|error| errors::refine(error, None, path))?;
+    match settle(&mut conn, path, had_log) {
+        Ok(()) => Ok(conn),
+        Err(error) => Err(errors::refine(error, Some(&conn), path)),
+    }
+}
+
+fn settle(conn: &mut Connection, path: &Path, had_log: bool) -> Result<()> {
     // Until we know the file as ours, closing it must not write its log back into it.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, had_log)?;
-    verify(&conn, path)?;
+    verify(conn, path)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-    configure(&conn)?;
-    migrate::migrate(&mut conn)?;
-    write_ahead(&conn)?;
-    Ok(conn)
+    configure(conn)?;
+    migrate::migrate(conn)?;
+    write_ahead(conn)
 }
 
 /// One more connection to a file that [`first`] has accepted.
 pub(super) fn connect(path: &Path) -> Result<Connection> {
-    let conn = connect_raw(path)?;
-    configure(&conn)?;
+    let conn = connect_raw(path).map_err(|error| errors::refine(error, None, path))?;
+    configure(&conn).map_err(|error| errors::refine(error, Some(&conn), path))?;
     Ok(conn)
 }
 

@@ -132,11 +132,11 @@ fn get_one(conn: &Connection, namespace: &Namespace, key: &str, now: i64) -> Res
     }
 }
 
-fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
+pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
     row.get_ref(column)?.as_str().map_err(|error| rusqlite::Error::from(error).into())
 }
 
-fn item(row: &Row<'_>, path: &[u8]) -> Result<Item> {
+pub(super) fn item(row: &Row<'_>, path: &[u8]) -> Result<Item> {
     Ok(Item {
         namespace: path.to_vec(),
         key: row.get(0)?,

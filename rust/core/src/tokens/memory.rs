@@ -15,11 +15,21 @@ const SLOTS: usize = 1 << 14;
 /// An empty slot is zero, which no pre-token equals, since none has length 0.
 struct Cache(Vec<[u64; 2]>);
 
+/// The longest pre-token that is remembered.
+const LONGEST: usize = 32;
+/// Slots for pre-tokens of 16 to [`LONGEST`] bytes.
+const LONG_SLOTS: usize = 1 << 12;
+
+/// Counts of pre-tokens of 16 to [`LONGEST`] bytes, indentations and long names mostly: a slot holds the bytes, the
+/// length and the count.
+struct LongCache(Vec<([u64; 4], [u32; 2])>);
+
 /// Everything a thread keeps for one vocabulary.
 pub struct Memory {
     /// The working memory of merging.
     pub scratch: Scratch,
     cache: Cache,
+    long_cache: LongCache,
 }
 
 thread_local! {
@@ -29,7 +39,7 @@ thread_local! {
 impl Memory {
     /// Nothing remembered yet.
     pub const fn new() -> Self {
-        Self { scratch: Scratch::new(), cache: Cache(Vec::new()) }
+        Self { scratch: Scratch::new(), cache: Cache(Vec::new()), long_cache: LongCache(Vec::new()) }
     }
 
     /// Lends this thread's memory for `vocabulary`.
@@ -49,7 +59,7 @@ impl Memory {
     pub fn merge(&mut self, vocabulary: &Vocabulary, text: &[u8], length: usize) -> usize {
         let piece = text.get(..length).unwrap_or(text);
         if length > MIDDLE {
-            return vocabulary.merge_count(piece, &mut self.scratch);
+            return self.merge_long(vocabulary, piece);
         }
         let low = load(piece);
         let high = load(piece.get(8..).unwrap_or_default()) | (length as u64) << 56;
@@ -65,6 +75,28 @@ impl Memory {
         let count = vocabulary.merge_count(piece, &mut self.scratch);
         if let Some(entry) = self.cache.0.get_mut(slot) {
             *entry = [low, high | (count as u64) << 60];
+        }
+        count
+    }
+
+    fn merge_long(&mut self, vocabulary: &Vocabulary, piece: &[u8]) -> usize {
+        if piece.len() > LONGEST {
+            return vocabulary.merge_count(piece, &mut self.scratch);
+        }
+        let key = [0, 8, 16, 24].map(|at| load(piece.get(at..).unwrap_or_default()));
+        let [a, b, c, d] = key;
+        if self.long_cache.0.is_empty() {
+            self.long_cache.0.resize(LONG_SLOTS, ([0; 4], [0; 2]));
+        }
+        let slot = hash(hash(a, b) ^ c, d) as usize & (LONG_SLOTS - 1);
+        if let Some(&(known, [length, count])) = self.long_cache.0.get(slot) {
+            if known == key && length as usize == piece.len() {
+                return count as usize;
+            }
+        }
+        let count = vocabulary.merge_count(piece, &mut self.scratch);
+        if let Some(entry) = self.long_cache.0.get_mut(slot) {
+            *entry = (key, [piece.len() as u32, count as u32]);
         }
         count
     }

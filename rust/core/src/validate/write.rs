@@ -50,8 +50,17 @@ impl Writer {
 
     /// Where we are: `value.a[3].b`.
     pub fn place(&self) -> String {
+        self.spell(&self.path)
+    }
+
+    /// The list or dict around the place where we are.
+    pub fn parent(&self) -> String {
+        self.spell(self.path.split_last().map_or(&[], |(_, above)| above))
+    }
+
+    fn spell(&self, path: &[Step]) -> String {
         let mut place = self.root.to_owned();
-        for step in &self.path {
+        for step in path {
             // Writing to a String cannot fail.
             let _ = match step {
                 Step::Key(key) if key.chars().all(|c| c.is_alphanumeric() || c == '_') && !key.is_empty() => {
@@ -70,9 +79,8 @@ impl Writer {
     }
 
     /// The refusal of a key of the innermost dict.
-    pub fn refuse_key(&mut self, why: &str) -> Error {
-        self.path.pop();
-        self.refuse(why)
+    pub fn refuse_key(&self, why: &str) -> Error {
+        Error::InvalidValue(format!("{}: {why}", self.parent()))
     }
 
     fn room(&self) -> Result<()> {

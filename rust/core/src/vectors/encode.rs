@@ -146,8 +146,20 @@ pub fn query_codes(unit: &[f32], out: &mut Vec<Line>) -> (f32, i32) {
     (scale, out.iter().flat_map(|l| l.0).map(|b| i32::from(b as i8)).sum())
 }
 
+/// The values of a row of halves or floats.
+pub fn decode(row: &[Line], precision: Precision, dimensions: usize, out: &mut Vec<f32>) {
+    out.clear();
+    if precision == Precision::F32 {
+        let values = row.iter().flat_map(|line| line.0.as_chunks::<4>().0);
+        out.extend(values.take(dimensions).map(|bytes| f32::from_ne_bytes(*bytes)));
+    } else {
+        let values = row.iter().flat_map(|line| line.0.as_chunks::<2>().0);
+        out.extend(values.take(dimensions).map(|bytes| half::to_f32(u16::from_ne_bytes(*bytes))));
+    }
+}
+
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

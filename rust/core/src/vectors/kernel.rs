@@ -1,7 +1,7 @@
 //! Dot products of one query with many rows, by the best instructions the processor has.
 //!
-//! A kernel takes rows as slices of lines, four at a time, so that a scan of a block and of a
-//! hand-picked subset run the same code and give a row the same score to the last bit.
+//! A kernel takes rows as slices of lines, so that a scan of a block and of a hand-picked subset run
+//! the same code and give a row the same score to the last bit.
 //!
 //! Layouts: halves, floats: as they are. Codes: `u8 = i8 + 128`, because the dot product
 //! instruction of AVX512-VNNI multiplies unsigned by signed; the caller subtracts

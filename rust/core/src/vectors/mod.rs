@@ -1,21 +1,35 @@
 //! Similarity search: cosine over normalised vectors.
 //!
 //! [`VectorIndex`] is the one type to use. It holds the exact rows of one namespace or collection
-//! and scans them with SIMD.
+//! and scans them with SIMD; from some tens of thousands of rows it builds an HNSW graph in the
+//! background, searches that, and scores what it proposes by the exact rows. Scores are always those
+//! of the exact rows; only which rows are found is approximate then.
+//!
+//! ```text
+//! index ── state: Table (rows ← kernel) + Links ── cache (a file)
+//!    └──── worker (one thread) ── Graph (usearch)
+//! ```
 
+mod cache;
 mod encode;
+mod fork;
+mod graph;
 mod half;
 mod index;
 mod kernel;
+mod links;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod options;
 mod portable;
 mod rows;
 mod table;
 mod topk;
+mod worker;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use encode::{MAX_DIMENSIONS, Precision};
-pub use index::{Filter, Search, VectorIndex};
+pub use index::VectorIndex;
 pub use kernel::Kernels;
+pub use options::{Filter, GRAPH_FROM, Options, Search};

@@ -1,5 +1,4 @@
 //! The kernels for 64-bit ARM: NEON, which every such processor has.
-#![expect(clippy::indexing_slicing, reason = "fixed arrays of four, indexed by loops over 0..4")]
 
 use std::arch::aarch64::*;
 use std::arch::asm;

@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::encode::{self, Precision};
+use super::graph;
 use super::kernel::Kernels;
 use super::rows::{Line, Rows};
 use super::topk::{Hit, TopK};
 
 /// Rows scored per call of a kernel: their scores stay in the first-level cache.
 const STRIDE: usize = 64;
+
+/// Values from which the shorter scan over codes is worth its second pass.
+const CODES_PAY: usize = 1 << 21;
 
 /// A multiply-and-fold hash for 64-bit ids, seeded so that ids cannot be chosen to collide.
 #[derive(Clone, Debug)]
@@ -75,6 +79,7 @@ pub enum Among<'a> {
 /// All rows of one index.
 #[derive(Debug)]
 pub struct Table {
+    dimensions: usize,
     precision: Precision,
     kernels: Kernels,
     exact: Rows,
@@ -93,6 +98,7 @@ impl Table {
         let codes =
             (precision == Precision::I8).then(|| (Rows::new(encode::code_lines(dimensions)), Vec::new()));
         Self {
+            dimensions,
             precision,
             kernels,
             exact: Rows::new(lines),
@@ -160,6 +166,20 @@ impl Table {
         slot
     }
 
+    /// Appends to `out` the row at `slot` as a graph stores it.
+    pub fn node(&self, slot: u32, out: &mut Vec<u8>) {
+        if let Some((rows, scales)) = &self.codes {
+            let scale = scales.get(slot as usize).copied().unwrap_or(0.0);
+            graph::node_bytes(rows.get(slot as usize).unwrap_or_default(), scale, out);
+        } else {
+            let (mut values, mut lines) = (Vec::new(), Vec::new());
+            let row = self.exact.get(slot as usize).unwrap_or_default();
+            encode::decode(row, self.precision, self.dimensions, &mut values);
+            let scale = encode::row_codes(&values, &mut lines);
+            graph::node_bytes(&lines, scale, out);
+        }
+    }
+
     /// Removes `id`; returns the hole and the slot whose row moved into it (they are equal when
     /// the last row went).
     pub fn remove(&mut self, id: u64) -> Option<(u32, u32)> {
@@ -199,6 +219,7 @@ impl Table {
         let proposals = k.saturating_mul(4).saturating_add(64);
         if let (Some((lines, _, sum)), Some((codes, scales))) = (&query.codes, &self.codes)
             && rows / 4 > proposals
+            && rows.saturating_mul(self.dimensions) >= CODES_PAY
         {
             let mut dots = [0i32; STRIDE];
             let offset = 128 * sum;

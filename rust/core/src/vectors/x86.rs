@@ -1,8 +1,8 @@
 //! The kernels for x86-64: AVX2 with FMA and F16C, AVX-512, AVX512-VNNI.
 //!
-//! Four rows at a time share every load of the query, which also gives the multiply-adds four or
-//! eight independent chains to hide their latency in.
-#![expect(clippy::indexing_slicing, reason = "fixed arrays of four, indexed by loops over 0..4")]
+//! One row after the other, with four or more accumulators to hide the latency of the multiply-add:
+//! rows that lie in order are then one stream, which the memory delivers up to twice as fast as four
+//! rows side by side once they are beyond the caches. What comes next is asked for ahead.
 
 use std::arch::x86_64::*;
 
@@ -16,29 +16,26 @@ pub const AVX512: Kernels =
 pub const AVX2: Kernels =
     Kernels { name: "avx2", halves: halves_256, floats: floats_256, codes: codes_256, pair: pair_256 };
 
-/// Pointers to four rows (a missing one repeats the first) and the lines all of them have.
-fn four(group: &[&[Line]], most: usize) -> ([*const u8; 4], usize) {
-    let mut pointers = [std::ptr::null(); 4];
-    let mut lines = most;
-    for (i, pointer) in pointers.iter_mut().enumerate() {
-        let row = group.get(i).or(group.first()).copied().unwrap_or_default();
-        lines = lines.min(row.len());
-        *pointer = row.as_ptr().cast();
-    }
-    (pointers, lines)
-}
+/// Bytes ahead of the line in work that are asked for: enough for the distance to memory, few enough
+/// to stay in the first-level cache. The address may lie anywhere; a prefetch never faults.
+const AHEAD: usize = 1_024;
 
-/// Runs `$body` for every four rows and stores its four results.
-macro_rules! by_fours {
+/// Runs `$body` with a pointer to each row and the lines that it and the query have, and stores its
+/// result.
+macro_rules! each {
     ($rows:ident, $out:ident, $most:expr, |$p:ident, $lines:ident| $body:block) => {
-        for (group, out) in $rows.chunks(4).zip($out.chunks_mut(4)) {
-            let ($p, $lines) = four(group, $most);
-            let results = $body;
-            for (to, from) in out.iter_mut().zip(results) {
-                *to = from;
-            }
+        for (row, out) in $rows.iter().zip($out.iter_mut()) {
+            let $p = row.as_ptr().cast::<u8>();
+            let $lines = row.len().min($most);
+            *out = $body;
         }
     };
+}
+
+#[inline(always)]
+fn prefetch(line: *const u8) {
+    // SAFETY: a prefetch reads nothing and never faults; SSE is baseline on x86-64.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD).cast()) };
 }
 
 // ------------------------------------------------------------------------------------------ 512
@@ -46,58 +43,84 @@ macro_rules! by_fours {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn halves_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    by_fours!(rows, out, query.len() / 2, |p, lines| {
-        let (mut a, mut b) = ([_mm512_setzero_ps(); 4], [_mm512_setzero_ps(); 4]);
-        for i in 0..lines {
-            // SAFETY: `i` is below the lines of the query's half and of each row; lines are
-            // 64 bytes, aligned.
-            unsafe {
-                let (low, high) = (_mm512_load_ps(q.add(i * 32)), _mm512_load_ps(q.add(i * 32 + 16)));
-                for r in 0..4 {
-                    let line = p[r].add(i * 64).cast::<__m256i>();
-                    a[r] = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_load_si256(line)), low, a[r]);
-                    b[r] = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_load_si256(line.add(1))), high, b[r]);
+    each!(rows, out, query.len() / 2, |p, lines| {
+        let mut sums = [_mm512_setzero_ps(); 4];
+        for i in 0..lines / 2 {
+            prefetch(p.wrapping_add(i * 128));
+            prefetch(p.wrapping_add(i * 128 + 64));
+            for (part, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: two lines of the row and four of the query, all aligned and below their
+                // number, in four parts.
+                unsafe {
+                    let halves = _mm256_load_si256(p.add(i * 128 + part * 32).cast());
+                    *sum = _mm512_fmadd_ps(
+                        _mm512_cvtph_ps(halves),
+                        _mm512_load_ps(q.add(i * 64 + part * 16)),
+                        *sum,
+                    );
                 }
             }
         }
-        std::array::from_fn::<f32, 4, _>(|r| _mm512_reduce_add_ps(_mm512_add_ps(a[r], b[r])))
+        if lines % 2 == 1 {
+            let i = lines - 1;
+            for (part, sum) in sums.iter_mut().take(2).enumerate() {
+                // SAFETY: the last line of the row and two of the query, as above.
+                unsafe {
+                    let halves = _mm256_load_si256(p.add(i * 64 + part * 32).cast());
+                    let values = _mm512_load_ps(q.add(i * 32 + part * 16));
+                    *sum = _mm512_fmadd_ps(_mm512_cvtph_ps(halves), values, *sum);
+                }
+            }
+        }
+        _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
     });
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn floats_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    by_fours!(rows, out, query.len(), |p, lines| {
+    each!(rows, out, query.len(), |p, lines| {
         let mut sums = [_mm512_setzero_ps(); 4];
-        for i in 0..lines {
-            // SAFETY: `i` is below the lines of the query and of each row; lines are aligned.
-            unsafe {
-                let part = _mm512_load_ps(q.add(i * 16));
-                for r in 0..4 {
-                    sums[r] = _mm512_fmadd_ps(_mm512_load_ps(p[r].add(i * 64).cast()), part, sums[r]);
+        for i in 0..lines / 4 {
+            for (part, sum) in sums.iter_mut().enumerate() {
+                let line = i * 4 + part;
+                prefetch(p.wrapping_add(line * 64));
+                // SAFETY: `line` is below the lines of the query and of the row; all are aligned.
+                unsafe {
+                    let values = _mm512_load_ps(p.add(line * 64).cast());
+                    *sum = _mm512_fmadd_ps(values, _mm512_load_ps(q.add(line * 16)), *sum);
                 }
             }
         }
-        sums.map(|s| _mm512_reduce_add_ps(s))
+        for line in lines / 4 * 4..lines {
+            // SAFETY: as above.
+            unsafe {
+                let values = _mm512_load_ps(p.add(line * 64).cast());
+                sums[0] = _mm512_fmadd_ps(values, _mm512_load_ps(q.add(line * 16)), sums[0]);
+            }
+        }
+        _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
     });
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn codes_512(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
     let q = query.as_ptr().cast::<u8>();
-    by_fours!(rows, out, query.len(), |p, lines| {
-        let mut sums = [_mm512_setzero_si512(); 4];
-        for i in 0..lines * 2 {
-            // SAFETY: half lines of 32 bytes, `i` below twice the lines of all of them.
-            unsafe {
-                let part = _mm512_cvtepi8_epi16(_mm256_load_si256(q.add(i * 32).cast()));
-                for r in 0..4 {
-                    let line = _mm512_cvtepu8_epi16(_mm256_load_si256(p[r].add(i * 32).cast()));
-                    sums[r] = _mm512_add_epi32(sums[r], _mm512_madd_epi16(line, part));
+    each!(rows, out, query.len(), |p, lines| {
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for i in 0..lines {
+            prefetch(p.wrapping_add(i * 64));
+            for (part, sum) in sums.iter_mut().enumerate() {
+                let at = i * 64 + part * 32;
+                // SAFETY: half a line, `i` below the lines of the query and of the row; aligned.
+                unsafe {
+                    let signed = _mm512_cvtepi8_epi16(_mm256_load_si256(q.add(at).cast()));
+                    let unsigned = _mm512_cvtepu8_epi16(_mm256_load_si256(p.add(at).cast()));
+                    *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(unsigned, signed));
                 }
             }
         }
-        sums.map(|s| _mm512_reduce_add_epi32(s))
+        _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
     });
 }
 
@@ -105,18 +128,28 @@ fn codes_512(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub fn codes_vnni(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
     let q = query.as_ptr().cast::<u8>();
-    by_fours!(rows, out, query.len(), |p, lines| {
-        let mut sums = [_mm512_setzero_si512(); 4];
-        for i in 0..lines {
-            // SAFETY: `i` is below the lines of the query and of each row; lines are aligned.
-            unsafe {
-                let part = _mm512_load_si512(q.add(i * 64).cast());
-                for r in 0..4 {
-                    sums[r] = _mm512_dpbusd_epi32(sums[r], _mm512_load_si512(p[r].add(i * 64).cast()), part);
+    each!(rows, out, query.len(), |p, lines| {
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for i in 0..lines / 2 {
+            for (part, sum) in sums.iter_mut().enumerate() {
+                let at = (i * 2 + part) * 64;
+                prefetch(p.wrapping_add(at));
+                // SAFETY: a line below those of the query and of the row; all are aligned.
+                unsafe {
+                    let codes = _mm512_load_si512(p.add(at).cast());
+                    *sum = _mm512_dpbusd_epi32(*sum, codes, _mm512_load_si512(q.add(at).cast()));
                 }
             }
         }
-        sums.map(|s| _mm512_reduce_add_epi32(s))
+        if lines % 2 == 1 {
+            let at = (lines - 1) * 64;
+            // SAFETY: the last line of both, as above.
+            unsafe {
+                let codes = _mm512_load_si512(p.add(at).cast());
+                sums[0] = _mm512_dpbusd_epi32(sums[0], codes, _mm512_load_si512(q.add(at).cast()));
+            }
+        }
+        _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
     });
 }
 
@@ -155,60 +188,65 @@ fn sum_epi32(v: __m256i) -> i32 {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn halves_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    by_fours!(rows, out, query.len() / 2, |p, lines| {
-        let (mut a, mut b) = ([_mm256_setzero_ps(); 4], [_mm256_setzero_ps(); 4]);
-        for i in 0..lines * 2 {
-            // SAFETY: half lines: 16 halves of a row and one line of the query, aligned.
-            unsafe {
-                let (low, high) = (_mm256_load_ps(q.add(i * 16)), _mm256_load_ps(q.add(i * 16 + 8)));
-                for r in 0..4 {
-                    let line = p[r].add(i * 32).cast::<__m128i>();
-                    a[r] = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_load_si128(line)), low, a[r]);
-                    b[r] = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_load_si128(line.add(1))), high, b[r]);
+    each!(rows, out, query.len() / 2, |p, lines| {
+        let mut sums = [_mm256_setzero_ps(); 4];
+        for i in 0..lines {
+            prefetch(p.wrapping_add(i * 64));
+            for (part, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: a quarter of a line of the row, half a line of the query, aligned, below
+                // their number.
+                unsafe {
+                    let halves = _mm_load_si128(p.add(i * 64 + part * 16).cast());
+                    *sum = _mm256_fmadd_ps(
+                        _mm256_cvtph_ps(halves),
+                        _mm256_load_ps(q.add(i * 32 + part * 8)),
+                        *sum,
+                    );
                 }
             }
         }
-        std::array::from_fn::<f32, 4, _>(|r| sum_ps(_mm256_add_ps(a[r], b[r])))
+        sum_ps(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])))
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn floats_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    by_fours!(rows, out, query.len(), |p, lines| {
-        let (mut a, mut b) = ([_mm256_setzero_ps(); 4], [_mm256_setzero_ps(); 4]);
+    each!(rows, out, query.len(), |p, lines| {
+        let mut sums = [_mm256_setzero_ps(); 2];
         for i in 0..lines {
-            // SAFETY: `i` is below the lines of the query and of each row; lines are aligned.
-            unsafe {
-                let (low, high) = (_mm256_load_ps(q.add(i * 16)), _mm256_load_ps(q.add(i * 16 + 8)));
-                for r in 0..4 {
-                    let line = p[r].add(i * 64).cast::<f32>();
-                    a[r] = _mm256_fmadd_ps(_mm256_load_ps(line), low, a[r]);
-                    b[r] = _mm256_fmadd_ps(_mm256_load_ps(line.add(8)), high, b[r]);
+            prefetch(p.wrapping_add(i * 64));
+            for (half, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: half a line of the row and of the query, aligned, below their number.
+                unsafe {
+                    let values = _mm256_load_ps(p.add(i * 64 + half * 32).cast());
+                    *sum = _mm256_fmadd_ps(values, _mm256_load_ps(q.add(i * 16 + half * 8)), *sum);
                 }
             }
         }
-        std::array::from_fn::<f32, 4, _>(|r| sum_ps(_mm256_add_ps(a[r], b[r])))
+        sum_ps(_mm256_add_ps(sums[0], sums[1]))
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn codes_256(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
     let q = query.as_ptr().cast::<u8>();
-    by_fours!(rows, out, query.len(), |p, lines| {
+    each!(rows, out, query.len(), |p, lines| {
         let mut sums = [_mm256_setzero_si256(); 4];
-        for i in 0..lines * 4 {
-            // SAFETY: quarter lines of 16 bytes, `i` below four times the lines of all of them.
-            unsafe {
-                let part = _mm256_cvtepi8_epi16(_mm_load_si128(q.add(i * 16).cast()));
-                for r in 0..4 {
+        for i in 0..lines {
+            prefetch(p.wrapping_add(i * 64));
+            for (part, sum) in sums.iter_mut().enumerate() {
+                let at = i * 64 + part * 16;
+                // SAFETY: a quarter of a line, `i` below the lines of both; all are aligned.
+                unsafe {
                     // 16-bit products added in pairs: no saturation, unlike `maddubs`.
-                    let line = _mm256_cvtepu8_epi16(_mm_load_si128(p[r].add(i * 16).cast()));
-                    sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(line, part));
+                    let signed = _mm256_cvtepi8_epi16(_mm_load_si128(q.add(at).cast()));
+                    let unsigned = _mm256_cvtepu8_epi16(_mm_load_si128(p.add(at).cast()));
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(unsigned, signed));
                 }
             }
         }
-        sums.map(|s| sum_epi32(s))
+        sum_epi32(_mm256_add_epi32(_mm256_add_epi32(sums[0], sums[1]), _mm256_add_epi32(sums[2], sums[3])))
     });
 }
 

@@ -5,12 +5,14 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 
 -- One row for each namespace that has an item. `path` is the length-prefixed encoding, so a subtree is one
--- range of the unique index. `gen` grows with every change inside; a search index compares it with its own.
--- Ids are never reused: a namespace that was emptied and filled again is another one for every index.
+-- range of the unique index. `gen` grows with every change inside, and `deleted` is its reading at the last
+-- deletion; a search index compares them with its own. Ids are never reused: a namespace that was emptied and
+-- filled again is another one for every index.
 CREATE TABLE namespaces (
-    id   INTEGER PRIMARY KEY AUTOINCREMENT,
-    path BLOB NOT NULL UNIQUE,
-    gen  INTEGER NOT NULL
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    path    BLOB NOT NULL UNIQUE,
+    gen     INTEGER NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Times are microseconds since 1970 UTC. `value` is canonical JSON. `seq` is the generation of the namespace
@@ -27,17 +29,15 @@ CREATE TABLE items (
     seq        INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX items_by_key ON items (ns_id, key);
+CREATE INDEX items_by_seq ON items (ns_id, seq);
 CREATE INDEX items_by_expiry ON items (expires_at) WHERE expires_at IS NOT NULL;
 
--- Vectors lie apart from the items, so that reading values does not read them: f16, little-endian.
+-- Vectors of an embedder that must be asked (the built-in one is computed when an index is loaded). They lie
+-- apart from the items, so that reading values does not read them: f32, little-endian. `hash` is that of the
+-- text, so that the same text is never paid for twice.
 CREATE TABLE item_vectors (
     item_id INTEGER PRIMARY KEY,
+    hash    BLOB NOT NULL,
     vector  BLOB NOT NULL
 ) STRICT;
-
--- What was embedded once is not paid for twice: the SHA-256 of model and text, and the vector (f32).
-CREATE TABLE embedding_cache (
-    hash    BLOB NOT NULL PRIMARY KEY,
-    vector  BLOB NOT NULL,
-    used_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+CREATE INDEX vectors_by_hash ON item_vectors (hash);

@@ -1,0 +1,55 @@
+"""What a request may hold, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ai_infra.errors import InvalidInputError, InvalidTextError, InvalidValueError
+
+_PLAIN = frozenset({int, float, bool, type(None)})
+
+
+def refuse_unsendable(body: Mapping[str, Any]) -> None:
+    """Raise for what no JSON request can carry; the message says where it stands.
+
+    Raises:
+        InvalidTextError: a lone surrogate. Some versions of the SDK would send it, others break on it.
+        InvalidValueError: a value of a type that JSON has not.
+    """
+    error = _problem(body)
+    if error is not None:
+        raise type(error)(error.args[0].removeprefix("."))
+
+
+def _problem(value: object) -> InvalidInputError | None:
+    """The error for the first bad value inside; its place is put in front of it on the way out."""
+    if isinstance(value, str):
+        return None if value.isascii() else _surrogate(value)
+    items: Iterable[tuple[object, object]]
+    if isinstance(value, dict | Mapping):  # dict first: asking an abstract class is slow
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    elif type(value) in _PLAIN or hasattr(value, "isoformat") or hasattr(value, "model_dump"):
+        return None
+    else:
+        return InvalidValueError(f": a {type(value).__name__} is nothing that JSON can hold")
+    for place, item in items:
+        if isinstance(item, str) and item.isascii():
+            continue
+        error = _problem(item)
+        if error is not None:
+            step = f"[{place}]" if isinstance(place, int) else f".{place}"
+            return type(error)(f"{step}{error.args[0]}")
+    return None
+
+
+def _surrogate(text: str) -> InvalidTextError | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = f": the lone surrogate {text[error.start]!a} at character {error.start}"
+    else:
+        return None
+    return InvalidTextError(f"{found} is no text that a request can carry; remove it")

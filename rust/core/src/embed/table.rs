@@ -1,0 +1,119 @@
+//! The word table: one small integer vector for each English stem, made by `tools/build_word_table.py`.
+//!
+//! The bytes are used as they lie in the binary: nothing is loaded or built, a look-up is a binary search.
+
+use std::sync::LazyLock;
+
+static BYTES: &[u8] = include_bytes!("../../assets/words.bin");
+
+/// Views into the table's parts.
+pub(crate) struct Table {
+    rows: usize,
+    dim: usize,
+    offsets: &'static [u8],
+    inverse: &'static [u8],
+    weights: &'static [u8],
+    keys: &'static [u8],
+    vectors: &'static [u8],
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::parse(BYTES).unwrap_or(Table::EMPTY));
+
+/// The table of this build.
+pub(crate) fn table() -> &'static Table {
+    &TABLE
+}
+
+fn word_at(bytes: &[u8], i: usize) -> Option<u32> {
+    let b = bytes.get(i * 4..i * 4 + 4)?;
+    Some(u32::from_le_bytes(b.try_into().ok()?))
+}
+
+impl Table {
+    const EMPTY: Self =
+        Self { rows: 0, dim: 0, offsets: &[], inverse: &[], weights: &[], keys: &[], vectors: &[] };
+
+    fn parse(bytes: &'static [u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(b"AIWT\x01\0\0\0")?;
+        let rows = word_at(rest, 0)? as usize;
+        let dim = word_at(rest, 1)? as usize;
+        let key_bytes = word_at(rest, 2)? as usize;
+        let (offsets, rest) = rest.get(12..)?.split_at_checked((rows + 1) * 4)?;
+        let (inverse, rest) = rest.split_at_checked(rows * 4)?;
+        let (weights, rest) = rest.split_at_checked(rows)?;
+        let (keys, vectors) = rest.split_at_checked(key_bytes)?;
+        (vectors.len() == rows * dim).then_some(Self { rows, dim, offsets, inverse, weights, keys, vectors })
+    }
+
+    /// Components of a vector.
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn key(&self, row: usize) -> Option<&'static [u8]> {
+        let start = word_at(self.offsets, row)? as usize;
+        let end = word_at(self.offsets, row + 1)? as usize;
+        self.keys.get(start..end)
+    }
+
+    /// The row of a stem. O(log rows).
+    pub(crate) fn row(&self, stem: &str) -> Option<u32> {
+        let (mut low, mut high) = (0, self.rows);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.key(middle)?.cmp(stem.as_bytes()) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return u32::try_from(middle).ok(),
+            }
+        }
+        None
+    }
+
+    /// The integer vector of a row.
+    pub(crate) fn vector(&self, row: u32) -> &'static [u8] {
+        let start = row as usize * self.dim;
+        self.vectors.get(start..start + self.dim).unwrap_or_default()
+    }
+
+    /// 1 / length of the integer vector.
+    pub(crate) fn inverse(&self, row: u32) -> f32 {
+        word_at(self.inverse, row as usize).map_or(0.0, f32::from_bits)
+    }
+
+    /// What the word weighs in a mean, 0 to 1: frequent words little.
+    pub(crate) fn weight(&self, row: u32) -> f32 {
+        self.weights.get(row as usize).map_or(0.0, |w| f32::from(*w) / 255.0)
+    }
+
+    /// The cosine of two rows.
+    pub(crate) fn cosine(&self, a: u32, b: u32) -> f32 {
+        super::dot::bytes(self.vector(a), self.vector(b)) as f32 * self.inverse(a) * self.inverse(b)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn the_shipped_table_is_whole() {
+        let t = table();
+        assert!(t.rows > 30_000 && t.dim == 160);
+        for row in 1..t.rows {
+            assert!(t.key(row - 1) < t.key(row), "keys are sorted");
+        }
+        let row = t.row("guitar").unwrap();
+        assert!((t.cosine(row, row) - 1.0).abs() < 1e-5);
+        assert!(t.row("").is_none() && t.row("qzxv").is_none());
+    }
+
+    #[test]
+    fn related_words_are_near() {
+        let t = table();
+        let cos = |a: &str, b: &str| t.cosine(t.row(a).unwrap(), t.row(b).unwrap());
+        assert!(cos("instrument", "violin") > 0.45);
+        assert!(cos("instrument", "violin") > cos("instrument", "deadlin") + 0.3);
+    }
+}

@@ -1,0 +1,18 @@
+//! The words engine: folding, tokenizing and stemming of any language's text, and word search with related words.
+
+mod fold;
+mod index;
+mod query;
+mod stem;
+mod stop;
+mod token;
+mod vocab;
+
+pub use index::{TextHit, TextIndex};
+pub use stem::stem;
+pub use token::{term, terms};
+
+pub(crate) use query::Query;
+pub(crate) use stop::is_function_word;
+pub(crate) use token::words;
+pub(crate) use vocab::Vocab;

@@ -1,0 +1,174 @@
+//! What a question asks for: its subject's terms, each widened to related terms that the index holds.
+//!
+//! "Which instruments does she play?" is answered by "my violin lesson": each term of the question also matches, with
+//! less weight, the terms of the index whose word vectors are near. A word that the table does not know (a name, another
+//! language) matches terms that share most of their beginning, which covers inflection in most languages, and
+//! abbreviations match what they stand for.
+
+use super::stop::{Language, language, subject};
+use super::token::{term, words};
+use super::vocab::Vocab;
+use crate::embed::table;
+
+/// Related words begin at this cosine.
+const NEAR: f32 = 0.44;
+/// What a related word counts at most, and the share of it that the faintest relation gets.
+const RELATED: f32 = 0.7;
+const FAINTEST: f32 = 0.15;
+/// Related terms for each word of the question.
+const MOST_RELATED: usize = 20;
+/// The subject's words that are used; the rest of an over-long question is ignored.
+const MOST_TERMS: usize = 48;
+/// What a term that shares its beginning counts at most.
+const INFLECTED: f32 = 0.8;
+
+/// One word of the question.
+#[derive(Debug, Clone)]
+pub(crate) struct QueryTerm {
+    /// The word as asked, folded.
+    pub(crate) word: String,
+    /// Its term.
+    pub(crate) term: String,
+    /// Terms of the index and what they count, the word itself first (1.0) if the index has it.
+    pub(crate) matches: Vec<(u32, f32)>,
+}
+
+/// A question, taken apart.
+#[derive(Debug, Clone)]
+pub(crate) struct Query {
+    /// The words it is about, each once.
+    pub(crate) terms: Vec<QueryTerm>,
+    /// All its words in order, folded.
+    pub(crate) words: Vec<String>,
+    /// Neighbouring terms in it, where both are about its subject.
+    pub(crate) pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    /// Takes `text` apart and looks its words up in `vocab`.
+    pub(crate) fn new(text: &str, vocab: &Vocab, widen: bool) -> Self {
+        let mut all = Vec::new();
+        words(text, |w| {
+            if all.len() < 16 * MOST_TERMS {
+                all.push(w.to_owned());
+            }
+        });
+        let about = subject(&all);
+        let stems: Vec<String> = all.iter().map(|w| term(w)).collect();
+        let mut terms: Vec<QueryTerm> = Vec::new();
+        for ((word, stem), keep) in all.iter().zip(&stems).zip(&about) {
+            if *keep && terms.len() < MOST_TERMS && !terms.iter().any(|t| t.term == *stem) {
+                let matches = vocab.id(stem).map(|id| (id, 1.0)).into_iter().collect();
+                terms.push(QueryTerm { word: word.clone(), term: stem.clone(), matches });
+            }
+        }
+        let pairs = stems
+            .windows(2)
+            .zip(about.windows(2))
+            .filter_map(|(s, k)| match (s, k) {
+                ([a, b], [true, true]) => Some((a.clone(), b.clone())),
+                _ => None,
+            })
+            .collect();
+        if widen {
+            let english = matches!(language(&all), Language::English | Language::Unknown);
+            relate(&mut terms, vocab, english);
+        }
+        Self { terms, words: all, pairs }
+    }
+}
+
+/// Adds to every term the related terms of the index.
+fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
+    let rows: Vec<Option<u32>> = terms.iter().map(|t| table().row(&t.term).filter(|_| english)).collect();
+    let mut near: Vec<Vec<(f32, u32)>> = vec![Vec::new(); terms.len()];
+    for (id, entry) in vocab.iter() {
+        for ((term, row), near) in terms.iter().zip(&rows).zip(&mut near) {
+            if term.matches.first().is_some_and(|(own, _)| *own == id) {
+                continue;
+            }
+            match (row, entry.row) {
+                (Some(a), Some(b)) => {
+                    if !entry.dull {
+                        let cosine = table().cosine(*a, b);
+                        if cosine > NEAR {
+                            near.push((
+                                RELATED * (FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR)),
+                                id,
+                            ));
+                        }
+                    }
+                }
+                (row, _) => {
+                    let form = if row.is_none() { shared_beginning(&term.term, &entry.text) } else { None };
+                    if let Some(share) = form.or_else(|| abbreviated(&term.term, &entry.text)) {
+                        near.push((INFLECTED * share, id));
+                    }
+                }
+            }
+        }
+    }
+    for (term, mut near) in terms.iter_mut().zip(near) {
+        // By weight, then by the text: the numbers of terms depend on the history of the index.
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| vocab.text(a.1).cmp(vocab.text(b.1))));
+        near.truncate(MOST_RELATED);
+        term.matches.extend(near.into_iter().map(|(w, id)| (id, w)));
+    }
+}
+
+/// The share of the longer word that two words have in common at their beginning, if it makes them forms of one word.
+/// A single character of a script without spaces matches the pairs that hold it.
+fn shared_beginning(a: &str, b: &str) -> Option<f32> {
+    if a.bytes().any(|x| x.is_ascii_digit()) {
+        return None;
+    }
+    let shared = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count();
+    let (la, lb) = (a.chars().count(), b.chars().count());
+    if la == 1 && lb == 2 && a.chars().all(|c| super::fold::kind(c) == super::fold::Kind::Pair) {
+        return b.contains(a).then_some(1.0);
+    }
+    let longer = la.max(lb);
+    // Endings of up to three letters; at least four letters and 70% in common.
+    (shared >= 4 && longer - shared <= 3 && shared * 10 >= longer * 7)
+        .then_some(shared as f32 / longer as f32)
+}
+
+/// One word is the beginning of the other, as `auth` and `config` are of longer words. Asked only where one of the two is
+/// no ordinary English word.
+fn abbreviated(a: &str, b: &str) -> Option<f32> {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let letters = short.chars().count();
+    (letters >= 4 && long.starts_with(short) && !short.bytes().any(|x| x.is_ascii_digit())).then_some(0.75)
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod tests {
+    use super::{Query, shared_beginning};
+    use crate::lexical::vocab::Vocab;
+
+    fn matches(question: &str, held: &[&str]) -> Vec<String> {
+        let mut v = Vocab::default();
+        for h in held {
+            v.acquire(h);
+        }
+        let q = Query::new(question, &v, true);
+        q.terms.iter().flat_map(|t| &t.matches).map(|(id, _)| v.text(*id).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_word_meets_its_relatives() {
+        assert_eq!(
+            matches("Which instruments does she play?", &["violin", "deadlin", "instrument"])[..2],
+            ["instrument", "violin"]
+        );
+    }
+
+    #[test]
+    fn inflected_forms_meet_in_other_languages() {
+        assert_eq!(matches("Где мои книги?", &["книга", "школа"]), ["книга"]);
+        assert_eq!(shared_beginning("20240101", "20240102"), None);
+        assert_eq!(matches("authentication issue", &["auth", "author"]), ["auth"]);
+        assert_eq!(shared_beginning("猫", "黒猫"), Some(1.0));
+    }
+}

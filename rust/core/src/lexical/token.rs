@@ -1,0 +1,136 @@
+//! Splitting text into search terms.
+//!
+//! Words are runs of letters and digits; inner apostrophes join (`don't` is one word) and a final `'s` is dropped.
+//! Scripts that are written without spaces, and Korean, are indexed by pairs of neighbouring characters.
+//! Linear in the length of the text; any text is fine.
+
+use super::fold::{Kind, fold_into, kind};
+use super::stem::stem;
+
+/// Longer words (encoded data, hashes) are cut: nobody searches for more.
+const MAX_WORD: usize = 64;
+
+/// Calls `emit` with the folded form of every term of `text`, in order.
+pub(crate) fn words(text: &str, mut emit: impl FnMut(&str)) {
+    let mut word = String::new();
+    let mut run: Vec<char> = Vec::new();
+    let mut pending = false; // an apostrophe after the word so far
+    let mut after = String::new(); // what followed the last apostrophe
+    for c in text.chars() {
+        match kind(c) {
+            Kind::Skip => {}
+            Kind::Word => {
+                flush_run(&mut run, &mut word, &mut emit);
+                if word.len() < MAX_WORD {
+                    if pending {
+                        after.clear();
+                        pending = false;
+                    }
+                    let before = word.len();
+                    fold_into(c, &mut word);
+                    after.push_str(word.get(before..).unwrap_or_default());
+                }
+            }
+            Kind::Pair => {
+                flush_word(&mut word, &mut after, &mut pending, &mut emit);
+                run.push(c);
+            }
+            Kind::Gap => {
+                flush_run(&mut run, &mut word, &mut emit);
+                if matches!(c, '\'' | '’') && !word.is_empty() && !pending {
+                    pending = true;
+                } else {
+                    flush_word(&mut word, &mut after, &mut pending, &mut emit);
+                }
+            }
+        }
+    }
+    flush_run(&mut run, &mut word, &mut emit);
+    flush_word(&mut word, &mut after, &mut pending, &mut emit);
+}
+
+/// Emits the word so far, without a possessive ending.
+fn flush_word(word: &mut String, after: &mut String, pending: &mut bool, emit: &mut impl FnMut(&str)) {
+    if !word.is_empty() {
+        // `after` holds what came behind the last apostrophe, or the whole word when there was none.
+        let stemmed = if after == "s" && word.len() > 1 {
+            word.strip_suffix('s').unwrap_or(word.as_str())
+        } else {
+            word.as_str()
+        };
+        emit(stemmed);
+        word.clear();
+    }
+    after.clear();
+    *pending = false;
+}
+
+/// Emits a run of characters of a script without spaces as overlapping pairs.
+fn flush_run(run: &mut Vec<char>, buffer: &mut String, emit: &mut impl FnMut(&str)) {
+    if run.is_empty() {
+        return;
+    }
+    if let [only] = run.as_slice() {
+        buffer.push(*only);
+        emit(buffer);
+        buffer.clear();
+    }
+    for pair in run.windows(2) {
+        buffer.extend(pair);
+        emit(buffer);
+        buffer.clear();
+    }
+    run.clear();
+}
+
+/// The index form of a folded word.
+#[must_use]
+pub fn term(word: &str) -> String {
+    stem(word)
+}
+
+/// The terms of `text` in order: folded, and stemmed where they are English-like.
+#[must_use]
+pub fn terms(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    words(text, |w| out.push(term(w)));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{terms, words};
+
+    fn plain(text: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        words(text, |w| out.push(w.to_owned()));
+        out
+    }
+
+    #[test]
+    fn words_are_folded_and_split() {
+        assert_eq!(plain("Zoë's café, don't!"), ["zoe", "cafe", "dont"]);
+        assert_eq!(plain("cafe\u{301} CAFÉ cafés"), ["cafe", "cafe", "cafes"]);
+        assert_eq!(plain("snake_case v2.10 ok?"), ["snake", "case", "v2", "10", "ok"]);
+        assert_eq!(plain("Straße İstanbul ΣΊΣΥΦΟΣ"), ["strasse", "istanbul", "σισυφοσ"]);
+        assert_eq!(plain("'s boss' its"), ["s", "boss", "its"]);
+    }
+
+    #[test]
+    fn scripts_without_spaces_become_pairs() {
+        assert_eq!(plain("我喜欢猫 ok"), ["我喜", "喜欢", "欢猫", "ok"]);
+        assert_eq!(plain("猫"), ["猫"]);
+        assert_eq!(plain("東京tower"), ["東京", "tower"]);
+        assert_eq!(plain("한국어"), ["한국", "국어"]);
+    }
+
+    #[test]
+    fn indic_words_stay_whole() {
+        assert_eq!(plain("हिन्दी में"), ["हिन्दी", "में"]);
+    }
+
+    #[test]
+    fn terms_are_stemmed() {
+        assert_eq!(terms("Painting the paintings"), ["paint", "the", "paint"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Which embedder a store holds vectors of, and those vectors.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::db::Db;
+use super::items::{Embedded, Store};
+use crate::embed;
+use crate::error::{Error, Result};
+
+/// Takes `model` for a store that holds none yet, or nothing at all; refuses it where another one's vectors are.
+pub(super) fn adopt(db: &Db, model: &str) -> Result<()> {
+    if db.read(recorded)?.as_deref() == Some(model) {
+        return Ok(());
+    }
+    db.write(|tx| {
+        let empty =
+            tx.query_row("SELECT NOT EXISTS (SELECT 1 FROM items)", [], |row| row.get::<_, bool>(0))?;
+        if empty { record(tx, model) } else { check_model(tx, model) }
+    })
+}
+
+fn record(tx: &Transaction<'_>, model: &str) -> Result<()> {
+    tx.execute("DELETE FROM meta WHERE key = 'dimensions'", [])?;
+    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('embedding', ?)", [model])?;
+    Ok(())
+}
+
+fn recorded(conn: &Connection) -> Result<Option<String>> {
+    let mut statement = conn.prepare_cached("SELECT value FROM meta WHERE key = 'embedding'")?;
+    Ok(statement.query_row([], |row| row.get(0)).optional()?)
+}
+
+/// Refuses to mix: another process may have given the store to another embedder since it was opened.
+pub(super) fn check_model(conn: &Connection, model: &str) -> Result<()> {
+    match recorded(conn)? {
+        Some(held) if held != model => Err(Error::EmbeddingMismatch(format!(
+            "the store holds vectors of the embedder {held:?}, and {model:?} was asked for; open it with the one \
+             it holds, or give it to the new one with reembed() (or by opening it with reembed=True)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps the vector of an item.
+pub(super) fn put_vector(tx: &Transaction<'_>, item_id: i64, embedded: &Embedded) -> Result<()> {
+    let size = embedded.vector.len().to_string();
+    if size == "0" || !embedded.vector.iter().all(|value| value.is_finite()) {
+        return Err(Error::Embedding("an embedding is empty or not finite; nothing was written".to_owned()));
+    }
+    tx.prepare_cached("INSERT OR IGNORE INTO meta (key, value) VALUES ('dimensions', ?)")?
+        .execute([&size])?;
+    let held: String = tx
+        .prepare_cached("SELECT value FROM meta WHERE key = 'dimensions'")?
+        .query_row([], |row| row.get(0))?;
+    if held != size {
+        return Err(Error::EmbeddingMismatch(format!(
+            "the store holds vectors of {held} dimensions, and the embedder made one of {size}; nothing was \
+             written. Ask for {held} dimensions, or call reembed()"
+        )));
+    }
+    let bytes: Vec<u8> = embedded.vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+    tx.prepare_cached("INSERT OR REPLACE INTO item_vectors (item_id, hash, vector) VALUES (?, ?, ?)")?
+        .execute(params![item_id, embedded.hash, bytes])?;
+    Ok(())
+}
+
+/// The numbers of a stored vector.
+pub(super) fn read_vector(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+}
+
+/// An item whose text is to be embedded again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The row.
+    pub id: i64,
+    /// Its generation: it must be the same when the vector comes back.
+    pub seq: i64,
+    /// The value as canonical JSON.
+    pub value: String,
+}
+
+impl Store {
+    /// Whether the embedder is the built-in one.
+    pub fn is_local(&self) -> bool {
+        &*self.model == embed::model_name()
+    }
+
+    /// The vectors of texts that the store has seen, by hash.
+    ///
+    /// # Errors
+    /// The storage errors.
+    pub fn known(&self, hashes: &[Vec<u8>]) -> Result<Vec<Option<Vec<f32>>>> {
+        self.db().snapshot(|conn| {
+            if recorded(conn)?.as_deref() != Some(&*self.model) {
+                return Ok(vec![None; hashes.len()]);
+            }
+            let mut statement =
+                conn.prepare_cached("SELECT vector FROM item_vectors WHERE hash = ? LIMIT 1")?;
+            let mut found = Vec::with_capacity(hashes.len());
+            for hash in hashes {
+                let bytes: Option<Vec<u8>> = statement.query_row([hash], |row| row.get(0)).optional()?;
+                found.push(bytes.map(|bytes| read_vector(&bytes)));
+            }
+            Ok(found)
+        })
+    }
+
+    /// Every item, to be embedded again.
+    ///
+    /// # Errors
+    /// The storage errors.
+    pub fn pending(&self) -> Result<Vec<Pending>> {
+        self.db().read(|conn| {
+            let mut statement = conn.prepare("SELECT id, seq, value FROM items ORDER BY id")?;
+            let rows = statement
+                .query_map([], |row| Ok(Pending { id: row.get(0)?, seq: row.get(1)?, value: row.get(2)? }))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Gives the store to this embedder with `vectors` for every item, all in one transaction. Returns false,
+    /// having changed nothing, when items came, changed or went since [`Self::pending`]: ask it again then.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn reembed(&self, vectors: &[(i64, i64, Option<Embedded>)]) -> Result<bool> {
+        self.db().write(|tx| {
+            let count: i64 = tx.query_row("SELECT count(*) FROM items", [], |row| row.get(0))?;
+            let mut same =
+                usize::try_from(count).is_ok_and(|count| count == vectors.len()) || self.is_local();
+            for (id, seq, _) in vectors {
+                same = same
+                    && tx
+                        .prepare_cached("SELECT EXISTS (SELECT 1 FROM items WHERE id = ? AND seq = ?)")?
+                        .query_row([id, seq], |row| row.get(0))?;
+            }
+            if !same {
+                return Ok(false);
+            }
+            record(tx, &self.model)?;
+            tx.execute("DELETE FROM item_vectors", [])?;
+            for (id, _, embedded) in vectors {
+                if let Some(embedded) = embedded {
+                    put_vector(tx, *id, embedded)?;
+                }
+            }
+            // Every index has to read everything again.
+            tx.execute("UPDATE items SET seq = seq + 1", [])?;
+            tx.execute("UPDATE namespaces SET gen = gen + 1", [])?;
+            Ok(true)
+        })
+    }
+}

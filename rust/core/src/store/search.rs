@@ -1,0 +1,232 @@
+//! Search: each namespace has an index of its own, loaded when it is first asked and forgotten when others need
+//! the room. The database is the truth: before each search an index is caught up with it, so what another thread
+//! or process has written is found by the next search.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::filter::{Filter, Matcher};
+use super::index::NamespaceIndex;
+use super::items::{Item, Store, namespaces_in};
+use super::models::check_model;
+use super::namespace::Namespace;
+use super::read::{item, text};
+use crate::embed;
+use crate::error::{Error, Result};
+
+/// Items that the indexes of one store may hold together; the least used go first.
+const ROOM: usize = 1_000_000;
+
+/// What to search for.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Where.
+    pub namespace: Namespace,
+    /// Also below.
+    pub recursive: bool,
+    /// The question.
+    pub text: String,
+    /// Its vector, where the store's embedder is not the built-in one.
+    pub vector: Option<Vec<f32>>,
+    /// Only values that satisfy it.
+    pub filter: Option<Filter>,
+    /// At most so many.
+    pub limit: usize,
+    /// Leave out what scores less.
+    pub min_score: f32,
+}
+
+/// A found item with its score, 0 to 1.
+pub type Scored = (Item, f32);
+
+type Shared = Arc<RwLock<NamespaceIndex>>;
+
+/// The loaded indexes of a store, by namespace.
+#[derive(Debug, Default)]
+pub(super) struct Indexes {
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Debug, Default)]
+struct Loaded {
+    clock: u64,
+    /// The index, when it was last used, and how many items it held then.
+    by_path: HashMap<Vec<u8>, (Shared, u64, usize)>,
+    total: usize,
+}
+
+impl Indexes {
+    /// Drops every index, and with it every text it was made of.
+    pub fn forget(&self) {
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Loaded::default();
+    }
+
+    fn get(&self, path: &[u8]) -> Shared {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.clock += 1;
+        let clock = loaded.clock;
+        if let Some(known) = loaded.by_path.get_mut(path) {
+            known.1 = clock;
+            return Arc::clone(&known.0);
+        }
+        let fresh = Shared::default();
+        loaded.by_path.insert(path.to_vec(), (Arc::clone(&fresh), clock, 0));
+        fresh
+    }
+
+    /// Notes how many items an index holds now, and makes room.
+    fn weigh(&self, path: &[u8], len: usize) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = loaded.by_path.get_mut(path) else { return };
+        // An index costs something also when it is small.
+        let weight = len + 20;
+        let before = std::mem::replace(&mut known.2, weight);
+        loaded.total = (loaded.total + weight).saturating_sub(before);
+        while loaded.total > ROOM && loaded.by_path.len() > 1 {
+            let oldest =
+                loaded.by_path.iter().min_by_key(|(_, (_, used, _))| *used).map(|(path, _)| path.clone());
+            let Some((_, _, freed)) = oldest.and_then(|path| loaded.by_path.remove(&path)) else { return };
+            loaded.total = loaded.total.saturating_sub(freed);
+        }
+    }
+}
+
+impl Store {
+    /// The items that answer a question best. Expiry, filter and namespace work before the limit: there are fewer
+    /// than `limit` only where fewer qualify.
+    ///
+    /// # Errors
+    /// [`Error::EmbeddingMismatch`] when the query's vector has another size than the store's, or the store was
+    /// given to another embedder; the storage errors.
+    pub fn search(&self, query: &Query, now: i64) -> Result<Vec<Scored>> {
+        let vector = self.query_vector(query)?;
+        let matcher = query.filter.as_ref().map(Filter::matcher).transpose()?;
+        if query.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let paths = if query.recursive {
+            self.db()
+                .read(|conn| namespaces_in(conn, Some(&query.namespace), true))?
+                .into_iter()
+                .map(|(_, path)| path)
+                .collect()
+        } else {
+            vec![query.namespace.as_bytes().to_vec()]
+        };
+        let mut found = Vec::new();
+        for path in paths {
+            self.search_one(&path, query, &vector, matcher.as_ref(), now, &mut found)?;
+        }
+        if query.recursive {
+            // Stable: equal scores stay in the order of namespaces.
+            found.sort_by(|a: &Scored, b: &Scored| b.1.total_cmp(&a.1));
+            found.truncate(query.limit);
+        }
+        Ok(found)
+    }
+
+    fn query_vector(&self, query: &Query) -> Result<Vec<f32>> {
+        match &query.vector {
+            Some(vector) if vector.is_empty() || !vector.iter().all(|value| value.is_finite()) => {
+                Err(Error::Embedding("the embedding of the query is empty or not finite".to_owned()))
+            }
+            Some(vector) => Ok(vector.clone()),
+            None if self.is_local() => {
+                let mut vector = vec![0.0; embed::dimensions()];
+                embed::embed_into(&query.text, &mut vector);
+                Ok(vector)
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn search_one(
+        &self,
+        path: &[u8],
+        query: &Query,
+        vector: &[f32],
+        matcher: Option<&Matcher<'_>>,
+        now: i64,
+        found: &mut Vec<Scored>,
+    ) -> Result<()> {
+        let shared = self.indexes.get(path);
+        // The lock is taken before the snapshot: so an index is never ahead of what its reader sees.
+        let index = shared.read().unwrap_or_else(PoisonError::into_inner);
+        let done = self.db().snapshot(|conn| {
+            let state = self.state(conn, path, vector)?;
+            let Some((ns_id, generation, _)) = state else { return Ok(true) };
+            if !index.is_at(ns_id, generation) {
+                return Ok(false);
+            }
+            collect(conn, &index, path, query, vector, matcher, now, found)?;
+            Ok(true)
+        })?;
+        drop(index);
+        if done {
+            return Ok(());
+        }
+        let mut index = shared.write().unwrap_or_else(PoisonError::into_inner);
+        self.db().snapshot(|conn| {
+            let Some((ns_id, generation, deleted)) = self.state(conn, path, vector)? else { return Ok(()) };
+            if let Err(error) = index.catch_up(conn, ns_id, generation, deleted, self.is_local()) {
+                *index = NamespaceIndex::default();
+                return Err(error);
+            }
+            collect(conn, &index, path, query, vector, matcher, now, found)
+        })?;
+        let len = index.len();
+        drop(index);
+        self.indexes.weigh(path, len);
+        Ok(())
+    }
+
+    /// The namespace's id, generation and last deletion; `None` when there is no such namespace.
+    fn state(&self, conn: &Connection, path: &[u8], vector: &[f32]) -> Result<Option<(i64, i64, i64)>> {
+        check_model(conn, &self.model)?;
+        if !self.is_local() {
+            let held: Option<String> = conn
+                .prepare_cached("SELECT value FROM meta WHERE key = 'dimensions'")?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            if let Some(held) = held.filter(|held| *held != vector.len().to_string()) {
+                return Err(Error::EmbeddingMismatch(format!(
+                    "the store holds vectors of {held} dimensions, and the query's has {}; ask the embedder for \
+                     {held}, or call reembed()",
+                    vector.len()
+                )));
+            }
+        }
+        let mut statement = conn.prepare_cached("SELECT id, gen, deleted FROM namespaces WHERE path = ?")?;
+        Ok(statement.query_row([path], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one search, used once")]
+fn collect(
+    conn: &Connection,
+    index: &NamespaceIndex,
+    path: &[u8],
+    query: &Query,
+    vector: &[f32],
+    matcher: Option<&Matcher<'_>>,
+    now: i64,
+    found: &mut Vec<Scored>,
+) -> Result<()> {
+    let mut statement = conn.prepare_cached(
+        "SELECT key, value, created_at, updated_at, expires_at, version FROM items
+         WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)",
+    )?;
+    index.rank(&query.text, vector, query.limit, query.min_score, |id, score| {
+        let mut rows = statement.query(params![id, now])?;
+        let Some(row) = rows.next()? else { return Ok(false) };
+        if let Some(matcher) = matcher
+            && !matcher.accepts(text(row, 1)?)?
+        {
+            return Ok(false);
+        }
+        found.push((item(row, path)?, score));
+        Ok(true)
+    })
+}

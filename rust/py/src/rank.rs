@@ -1,0 +1,19 @@
+//! Fusion of two rankings.
+
+use ai_infra_core::error::Error;
+use ai_infra_core::rank;
+use pyo3::prelude::*;
+
+use crate::error::to_py;
+
+/// The sum of the z-scores of two scores of the same items, the second weighted.
+#[pyfunction]
+#[pyo3(signature = (words, similarity, weight=0.5))]
+pub fn fuse_scores(py: Python<'_>, words: Vec<f32>, similarity: Vec<f32>, weight: f32) -> PyResult<Vec<f32>> {
+    if words.len() != similarity.len() {
+        let message =
+            format!("{} word scores and {} similarities: one of each an item", words.len(), similarity.len());
+        return Err(to_py(py, Error::InvalidInput(message)));
+    }
+    Ok(py.detach(|| rank::fuse(&words, &similarity, weight)))
+}

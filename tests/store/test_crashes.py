@@ -1,0 +1,252 @@
+"""Killed, forked, cancelled, out of space: what was acknowledged is there, and the store goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ai_infra.errors import StorageFullError
+from ai_infra.llm.memory.store import MemoryStore
+
+from .processes import finish, run, sqlite_says, start
+
+NIGHTLY = 10 if os.environ.get("AI_INFRA_NIGHTLY") else 1
+
+WRITER = """
+import itertools, os
+with MemoryStore.sqlite(path) as store:
+    for number in itertools.count(int(sys.argv[2])):
+        store.put("acknowledged", str(number), {"n": number, "pad": "x" * (number % 3000)})
+        os.write(1, b"%d\\n" % number)
+"""
+
+
+def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    dice = random.Random(1)
+    acknowledged = -1
+    # One new process costs more than the writes: each is killed after a handful of them.
+    for _ in range(200 * NIGHTLY):
+        writer = start(WRITER, path, acknowledged + 1)
+        assert writer.stdout is not None
+        for _ in range(dice.randrange(1, 12)):
+            acknowledged = int(writer.stdout.readline())
+        time.sleep(dice.random() * 0.004)
+        writer.send_signal(signal.SIGKILL)
+        rest = writer.communicate()[0].split("\n")
+        # The last line may have been cut by the kill; a whole one was acknowledged.
+        acknowledged = max([acknowledged, *map(int, rest[:-1])])
+        with MemoryStore.sqlite(path) as store:
+            assert store.get("acknowledged", str(acknowledged)) is not None
+    with MemoryStore.sqlite(path) as store:
+        found = {item.value["n"] for item in store.list("acknowledged")}
+    assert found >= set(range(acknowledged + 1))
+    assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
+
+
+def test_a_writer_killed_in_a_batch_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    code = """
+import itertools, os
+with MemoryStore.sqlite(path) as store:
+    for batch in itertools.count():
+        os.write(1, b"x")
+        rows = [(("batch", f"{sys.argv[2]}-{batch}"), str(n), {"pad": "x" * 200}) for n in range(300)]
+        store.put_many(rows)
+"""
+    dice = random.Random(2)
+    for round_ in range(20 * NIGHTLY):
+        writer = start(code, path, round_)
+        assert writer.stdout is not None
+        writer.stdout.read(1 + dice.randrange(3))
+        time.sleep(dice.random() * 0.02)
+        writer.kill()
+        writer.communicate()
+    with MemoryStore.sqlite(path) as store:
+        assert {store.count(namespace) for namespace in store.list_namespaces("batch")} == {300}
+
+
+def test_a_full_disk_is_a_clear_error_and_the_store_goes_on(tmp_path: Path) -> None:
+    code = """
+import resource
+from ai_infra.errors import StorageFullError
+store = MemoryStore.sqlite(path)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+acknowledged, errors = [], 0
+for number in range(400):
+    try:
+        store.put("a", str(number), {"pad": "x" * 5000})
+        acknowledged.append(number)
+    except StorageFullError as error:
+        assert "no space is left" in str(error), error
+        errors += 1
+assert errors and acknowledged, (errors, acknowledged)
+found = [item.key for item in store.list("a")]
+assert sorted(map(int, found)) == acknowledged, (found, acknowledged)
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+for number in range(1000, 1100):
+    store.put("a", str(number), {"pad": "x" * 5000})
+    acknowledged.append(number)
+store.close()
+print(len(acknowledged), errors)
+"""
+    path = tmp_path / "store.db"
+    acknowledged = int(run(code, path).split()[0])
+    with MemoryStore.sqlite(path) as store:
+        assert store.count("a") == acknowledged
+    assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
+
+
+def test_no_room_for_the_first_page_either(tmp_path: Path) -> None:
+    code = """
+import resource
+from ai_infra.errors import StorageFullError
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+try:
+    MemoryStore.sqlite(path)
+except StorageFullError:
+    print("full")
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+with MemoryStore.sqlite(path) as store:
+    store.put("a", "b", {})
+"""
+    assert run(code, tmp_path / "store.db").strip() == "full"
+    assert StorageFullError.__mro__[1].__name__ == "StorageError"
+
+
+FORK = """
+import os, threading
+store = MemoryStore.sqlite(path)
+memory = MemoryStore()
+memory.put("a", "before", {})
+store.put("a", "before", {})
+stop = threading.Event()
+def busy(name):
+    number = 0
+    while not stop.is_set():
+        store.put("busy", f"{name}{number}", {})
+        store.get("a", "before")
+        number += 1
+threads = [threading.Thread(target=busy, args=(name,)) for name in "ab"]
+for thread in threads:
+    thread.start()
+children = []
+for number in range(20):
+    pid = os.fork()
+    if pid == 0:
+        for again in range(5):
+            store.put("child", f"{number}-{again}", {})
+        ok = store.get("a", "before") is not None and memory.get("a", "before") is not None
+        memory.put("a", "mine", {})
+        os._exit(0 if ok and store.count("child") >= 5 else 1)
+    children.append(pid)
+    store.put("parent", str(number), {})
+codes = [os.waitpid(pid, 0)[1] for pid in children]
+stop.set()
+for thread in threads:
+    thread.join()
+assert codes == [0] * 20, codes
+assert (store.count("child"), store.count("parent"), memory.count("a")) == (100, 20, 1)
+store.close()
+print("done")
+"""
+
+
+def test_fork_while_threads_write(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _program(FORK), path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "done"), done.stderr
+    assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
+
+
+def _program(code: str) -> str:
+    return "import sys\nfrom ai_infra.llm.memory.store import MemoryStore\npath = sys.argv[1]\n" + code
+
+
+def test_multiprocessing_with_a_store_opened_before(tmp_path: Path) -> None:
+    code = """
+import multiprocessing
+store = MemoryStore.sqlite(path)
+store.put("a", "k", {})
+def work(number):
+    store.put("child", str(number), {})
+    return store.get("a", "k") is not None
+with multiprocessing.get_context("fork").Pool(4) as pool:
+    assert all(pool.map(work, range(100)))
+print(store.count("child"))
+"""
+    assert run(code, tmp_path / "store.db").strip() == "100"
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "os._exit(0)", "raise SystemExit(0)"])
+def test_leaving_with_work_in_flight(tmp_path: Path, ending: str) -> None:
+    code = f"""
+import os, threading
+store = MemoryStore.sqlite(path)
+store.put("a", "first", {{}})
+def busy():
+    for number in range(10**9):
+        store.put("a", str(number), {{}})
+for _ in range(3):
+    threading.Thread(target=busy, daemon=True).start()
+while store.count("a") < 20:
+    pass
+{ending}
+"""
+    path = tmp_path / "store.db"
+    finish(start(code, path))
+    with MemoryStore.sqlite(path) as store:
+        assert store.count("a") >= 20
+    assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
+
+
+def test_a_cancelled_put_is_whole_or_not_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        dice = random.Random(3)
+        async with MemoryStore.sqlite(tmp_path / "store.db") as store:
+            for number in range(200):
+                batch: list[tuple[str, str, dict[str, Any]]] = [
+                    ("a", f"{number}-{part}", {}) for part in range(5)
+                ]
+                task = asyncio.create_task(store.aput_many(batch))
+                await asyncio.sleep(dice.random() * 0.002)
+                task.cancel()
+                done = (await asyncio.gather(task, return_exceptions=True))[0]
+                found = [
+                    item is not None for item in await store.aget_many([(row[0], row[1]) for row in batch])
+                ]
+                assert len(set(found)) == 1
+                assert isinstance(done, asyncio.CancelledError) or all(found)
+
+    asyncio.run(main())
+
+
+def test_async_operations_leave_the_event_loop_free(tmp_path: Path) -> None:
+    async def main() -> int:
+        ticks = 0
+        async with MemoryStore.sqlite(tmp_path / "store.db") as store:
+            work = asyncio.gather(*(store.aput("a", str(n), {"pad": "x" * 100_000}) for n in range(50)))
+            while not work.done():
+                await asyncio.sleep(0)
+                ticks += 1
+            assert len(await work) == 50
+        return ticks
+
+    # A put that blocked the loop would let it tick once for each of the 50.
+    assert asyncio.run(main()) > 100

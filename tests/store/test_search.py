@@ -1,0 +1,292 @@
+"""Search with embedders that must be asked: what is paid for, what is refused, what another process sees."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ai_infra.errors import ConfigurationError, EmbeddingError, EmbeddingMismatchError
+from ai_infra.llm.memory.store import MemoryStore
+
+from .processes import run
+from .test_sharing import in_threads
+
+
+class Fake:
+    """An embedder of letters: it counts the texts it was asked for."""
+
+    def __init__(self, model: str = "letters", dimensions: int = 26) -> None:
+        self.model = model
+        self.dimensions = dimensions
+        self.texts: list[str] = []
+        self.queries: list[str] = []
+
+    def vector(self, text: str) -> list[float]:
+        return [1e-3 + text.lower().count(chr(97 + n % 26)) for n in range(self.dimensions)]
+
+    def embed_documents(self, texts: Sequence[str]) -> Any:
+        self.texts += texts
+        return [self.vector(text) for text in texts]
+
+    def embed_query(self, text: str) -> Any:
+        self.queries.append(text)
+        return self.vector(text)
+
+
+WORDS = ["apple", "banana", "cherry", "damson", "elderberry", "fig", "grape"]
+
+
+def fill(store: MemoryStore) -> None:
+    store.put_many([("fruit", word, {"text": word, "n": len(word)}) for word in WORDS])
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["sqlite", "memory"])
+def test_vectors_of_an_embedder_rank(tmp_path: Path, durable: bool) -> None:
+    fake = Fake()
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path, embeddings=fake) if durable else MemoryStore(embeddings=fake) as store:
+        fill(store)
+        # An anagram shares no word, only letters.
+        hits = store.search("fruit", "ananab", limit=3)
+        assert hits[0].key == "banana"
+        assert hits[0].score == pytest.approx(0.5, abs=0.01)
+        assert len(hits) == 3
+
+
+def test_the_same_text_is_paid_for_once(tmp_path: Path) -> None:
+    fake = Fake()
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path, embeddings=fake) as store:
+        fill(store)
+        store.put_many([("other", str(n), {"text": "apple", "n": n}) for n in range(50)])
+        store.put("fruit", "apple", {"text": "apple", "n": 99})
+        assert sorted(fake.texts) == sorted(WORDS)
+    again = Fake()
+    with MemoryStore.sqlite(path, embeddings=again) as store:
+        store.put("new", "k", {"text": "banana"})
+        store.put("new", "no text", {"n": 1})
+        assert again.texts == []
+        assert store.search("new", "banana")[0].key == "k"
+        assert again.queries == ["banana"]
+
+
+def test_async_twins_are_awaited(tmp_path: Path) -> None:
+    class Async(Fake):
+        async def aembed_documents(self, texts: Sequence[str]) -> Any:
+            await asyncio.sleep(0)
+            return [array("f", self.vector(text)) for text in texts]
+
+        async def aembed_query(self, text: str) -> Any:
+            await asyncio.sleep(0)
+            return array("f", self.vector(text))
+
+    async def main() -> None:
+        fake = Async()
+        async with MemoryStore.sqlite(tmp_path / "store.db", embeddings=fake) as store:
+            await store.aput("fruit", "fig", {"text": "fig"})
+            assert [hit.key for hit in await store.asearch("fruit", "gif")] == ["fig"]
+            assert (fake.texts, fake.queries) == ([], [])
+
+    asyncio.run(main())
+
+
+class Broken(Fake):
+    """Fails in the way it is told to."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def embed_documents(self, texts: Sequence[str]) -> Any:
+        good = super().embed_documents(texts)
+        return self.answer(good)
+
+
+def fail(_: Any) -> Any:
+    raise EmbeddingError("the service is down")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        fail,
+        lambda good: good[:-1],
+        lambda good: good + good[:1],
+        lambda good: [*good[:-1], [math.nan] * 26],
+        lambda good: [*good[:-1], [math.inf] * 26],
+        lambda good: [*good[:-1], good[-1][:-1]],
+        lambda good: [*good[:-1], None],
+        lambda good: [[] for _ in good],
+        lambda good: None,
+    ],
+    ids=["raises", "fewer", "more", "nan", "infinite", "short", "null", "zero length", "nothing"],
+)
+def test_a_failing_embedder_writes_nothing(tmp_path: Path, answer: Any) -> None:
+    broken = Broken(answer)
+    with MemoryStore.sqlite(tmp_path / "store.db", embeddings=broken) as store:
+        with pytest.raises(EmbeddingError):
+            fill(store)
+        assert store.count() == 0
+        broken.answer = lambda good: good
+        fill(store)
+        assert store.search("fruit", "gif", limit=1)[0].key == "fig"
+
+
+def test_bad_input_is_refused_before_anything_is_embedded() -> None:
+    fake = Fake()
+    store = MemoryStore(embeddings=fake)
+    with pytest.raises(ValueError, match="surrogate"):
+        store.put_many([("a", "k", {"text": "fine"}), ("a", "k", {"text": "\ud800"})])
+    with pytest.raises(ValueError, match="regex"):
+        store.search("a", "fine", filter={"x": {"$regex": 1}})
+    assert (fake.texts, fake.queries) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "other", [None, Fake("other"), Fake("letters", 52)], ids=["built-in", "model", "size"]
+)
+def test_another_embedder_is_refused_and_may_take_over(tmp_path: Path, other: Fake | None) -> None:
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path, embeddings=Fake()) as store:
+        fill(store)
+    # The size is only seen when something is embedded; the model is refused at once.
+    with (
+        pytest.raises(EmbeddingMismatchError, match=r"reembed\(\)"),
+        MemoryStore.sqlite(path, embeddings=other) as store,
+    ):
+        store.search("fruit", "fig")
+    with MemoryStore.sqlite(path, embeddings=other, reembed=True) as store:
+        assert store.search("fruit", "fig")[0].key == "fig"
+        assert store.count() == len(WORDS)
+        assert all(item.version == 1 for item in store.list("fruit"))
+    with pytest.raises(EmbeddingMismatchError), MemoryStore.sqlite(path, embeddings=Fake()) as store:
+        store.search("fruit", "fig")
+
+
+def test_a_built_in_store_refuses_an_embedder(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path) as store:
+        store.put("a", "k", {"text": "apple"})
+    with pytest.raises(EmbeddingMismatchError, match="ai-infra"):
+        MemoryStore.sqlite(path, embeddings=Fake())
+    with MemoryStore.sqlite(path) as store:
+        store.clear("a")
+    MemoryStore.sqlite(path, embeddings=Fake()).close()
+
+
+def test_a_store_taken_over_while_open_is_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path, embeddings=Fake()) as old:
+        fill(old)
+        old.search("fruit", "fig")
+        with MemoryStore.sqlite(path, embeddings=Fake("other", 52), reembed=True) as new:
+            for call in (lambda: old.put("fruit", "k", {"text": "kiwi"}), lambda: old.search("fruit", "fig")):
+                with pytest.raises(EmbeddingMismatchError):
+                    call()
+            assert new.search("fruit", "fig")[0].key == "fig"
+            assert new.count() == len(WORDS)
+
+
+def test_vectors_of_another_size_are_refused(tmp_path: Path) -> None:
+    class Growing(Fake):
+        dimensions: Any = None
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.size, self.dimensions = 3, None
+
+        def vector(self, text: str) -> list[float]:
+            return [1.0] * self.size
+
+    growing = Growing()
+    with MemoryStore.sqlite(tmp_path / "store.db", embeddings=growing) as store:
+        store.put("a", "k", {"text": "one"})
+        growing.size = 4
+        with pytest.raises(EmbeddingMismatchError, match="3 dimensions"):
+            store.put("a", "l", {"text": "two"})
+        with pytest.raises(EmbeddingMismatchError, match="3 dimensions"):
+            store.search("a", "three")
+        assert store.count() == 1
+
+
+def test_what_is_no_embedder() -> None:
+    with pytest.raises(ConfigurationError, match="embed_documents"):
+        MemoryStore(embeddings=object())
+
+
+def test_zero_vectors_score_nothing() -> None:
+    class Zero(Fake):
+        def vector(self, text: str) -> list[float]:
+            return [0.0] * 26
+
+    with MemoryStore(embeddings=Zero()) as store:
+        store.put("a", "k", {"text": "apple"})
+        assert [hit.score for hit in store.search("a", "xyzzy")] == [0.0]
+
+
+def test_another_process_is_searched_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path) as store:
+        store.put("a", "first", {"text": "apples and pears"})
+        assert store.search("a", "pears")[0].key == "first"
+        run("MemoryStore.sqlite(path).put('a', 'second', {'text': 'a zebra'})", path)
+        assert store.search("a", "zebra")[0].key == "second"
+        run("MemoryStore.sqlite(path).put('a', 'second', {'text': 'a lion'})", path)
+        assert store.search("a", "lion")[0].key == "second"
+        run("MemoryStore.sqlite(path).delete('a', 'first')", path)
+        assert [hit.key for hit in store.search("a", "pears")] == ["second"]
+        run("MemoryStore.sqlite(path).clear('a')", path)
+        assert store.search("a", "lion") == []
+
+
+def test_an_index_caught_up_equals_a_fresh_one(tmp_path: Path) -> None:
+    dice = random.Random(5)
+    words = [f"word{n}" for n in range(40)]
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path) as store, MemoryStore.sqlite(path) as other:
+        for _ in range(60):
+            for _ in range(dice.randrange(5)):
+                writer, key = dice.choice([store, other]), str(dice.randrange(30))
+                if dice.random() < 0.7:
+                    writer.put("a", key, {"text": " ".join(dice.choices(words, k=6))})
+                else:
+                    writer.delete("a", key)
+            query = " ".join(dice.choices(words, k=2))
+            with MemoryStore.sqlite(path) as fresh:
+                wanted = fresh.search("a", query, limit=100)
+            assert store.search("a", query, limit=100) == wanted
+
+
+def test_threads_search_while_others_write(tmp_path: Path) -> None:
+    with MemoryStore.sqlite(tmp_path / "store.db") as store:
+        store.put_many([("a", str(n), {"text": f"note {n} about zebras"}) for n in range(200)])
+
+        def work(worker: int) -> None:
+            for n in range(40):
+                if worker % 4 == 0:
+                    store.put("a", f"{worker}-{n}", {"text": f"unique{worker}x{n}"})
+                    assert store.search("a", f"unique{worker}x{n}", limit=1)[0].key == f"{worker}-{n}"
+                else:
+                    assert len(store.search("a", "zebras", limit=20)) == 20
+
+        in_threads(32, work)
+        assert store.count("a") == 200 + 8 * 40
+
+
+def test_purge_forgets_vectors_and_indexes(tmp_path: Path) -> None:
+    fake = Fake()
+    with MemoryStore.sqlite(tmp_path / "store.db", embeddings=fake) as store:
+        fill(store)
+        store.search("fruit", "fig")
+        store.clear("fruit")
+        store.purge()
+        marker = array("f", fake.vector("banana")).tobytes()
+        for path in tmp_path.iterdir():
+            assert marker not in path.read_bytes()
+            assert b"banana" not in path.read_bytes()
