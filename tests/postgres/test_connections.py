@@ -149,8 +149,8 @@ def test_a_cancelled_statement_leaves_nothing_half_written(url: str) -> None:
         thread.start()
         with psycopg.connect(url, autocommit=True) as third:
             waiting = "FROM pg_stat_activity WHERE application_name = 'ai_infra' AND wait_event_type = 'Lock'"
-            wait_until(lambda: third.execute(f"SELECT 1 {waiting}").fetchone() is not None)  # type: ignore[arg-type]
-            third.execute(f"SELECT pg_cancel_backend(pid) {waiting}")  # type: ignore[arg-type]
+            wait_until(lambda: third.execute(f"SELECT 1 {waiting}").fetchone() is not None)
+            third.execute(f"SELECT pg_cancel_backend(pid) {waiting}")
         thread.join()
         other.execute("ROLLBACK")
         assert isinstance(failures[0], StorageTimeoutError)

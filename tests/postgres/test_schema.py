@@ -45,7 +45,7 @@ def test_an_older_schema_is_upgraded_with_its_data_and_equals_a_fresh_one(url: s
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA old")
         for file in MIGRATIONS[:version]:
-            connection.execute(sql.SQL(read(file)).format(schema=sql.Identifier("old")))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(read(file)).format(schema=sql.Identifier("old")))
         connection.execute("INSERT INTO old.meta VALUES ('version', %s)", (str(version),))
         connection.execute(
             "INSERT INTO old.items (tenant, ns, key, value, doc, created_at, updated_at, version, write) "
@@ -148,8 +148,8 @@ def test_a_subtree_is_read_from_the_index(url: str) -> None:
     with MemoryStore.postgres(url) as store:
         store.put_many([(("user", str(n)), str(k), {"n": k}) for n in range(300) for k in range(20)])
     backend = PostgresBackend(url)
-    query = backend._sql.fill("select", where=backend._where(("user", "7"), True, None, parameters := {}))
-    parameters |= {"tenant": "", "now": 0, "limit": 10, "offset": 0}
+    parameters: dict[str, Any] = {"tenant": "", "now": 0, "limit": 10, "offset": 0}
+    query = backend._sql.fill("select", where=backend._where(("user", "7"), True, None, parameters))
     with psycopg.connect(url) as connection:
         connection.execute("ANALYZE ai_infra.items")
         plan = "\n".join(

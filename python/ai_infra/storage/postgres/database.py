@@ -215,7 +215,7 @@ class Database:
             pool.close()
         for loop, other in list(self._pools.items()):
             if loop.is_running():
-                loop.call_soon_threadsafe(lambda other=other: asyncio.ensure_future(other.close()))
+                asyncio.run_coroutine_threadsafe(other.close(), loop)
             else:
                 self._finish(other)
         self._pools.clear()

@@ -44,7 +44,7 @@ def compile_filter(filter: Any, parameters: dict[str, Any]) -> list[sql.Composab
     """
     if filter is None:
         return []
-    text = canonical_filter(filter)
+    text = canonical_filter(filter) or "{}"
     conditions: list[sql.Composable] = []
     for path, wanted in json.loads(document(text) or text).items():
         tests = (

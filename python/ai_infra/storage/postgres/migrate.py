@@ -53,7 +53,7 @@ def _upgrade(statements: Statements, schema: str) -> Script[None]:
     if version == 0:
         yield from _create(statements, schema)
     for number, file in enumerate(MIGRATIONS[version:], version + 1):
-        text = sql.SQL(read(file))  # type: ignore[arg-type]  # a file of this package
+        text = sql.SQL(read(file))
         yield Ask(text.format(schema=sql.Identifier(schema)), None)
         yield Ask(statements["set_version"], {"version": str(number)})
 

@@ -1,9 +1,9 @@
 """Search indexes of namespaces, in memory, caught up with the database before each search.
 
-A mirror is a local store in memory that holds what a namespace holds in the database: so the ranking, the filters
-and the expiry of a search are those of the local engine, to the last digit. It remembers the database snapshot it
-shows; the next search reads, in one round trip, what that snapshot had not seen. So every process finds what any
-process has committed before it asked, and nobody has to tell anybody.
+A mirror is a local store in memory that holds what a namespace holds in the database: so the ranking, the
+filters and the expiry of a search are those of the local engine, to the last digit. It remembers the database
+snapshot it shows; the next search reads, in one round trip, what that snapshot had not seen. So every process
+finds what any process has committed before it asked, and nobody has to tell anybody.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from ai_infra.storage.postgres.names import decode
 
 ROOM = 1_000_000
 """Items that the mirrors of one store may hold together; the least used go first."""
+OVERHEAD = 100
+"""What a mirror costs beyond its items, counted in items."""
 LIFE = 12 * 3600.0
 """Seconds without a search after which a mirror is loaded anew: the database forgets what it removed."""
 
@@ -50,6 +52,8 @@ class Mirror:
         self._core = self._empty()
         self._places: set[tuple[bytes, str]] = set()
         self.seen: Seen | None = None
+        self.weight = 0
+        self.dropped = False
 
     def __len__(self) -> int:
         return len(self._places)
@@ -63,8 +67,9 @@ class Mirror:
         return seen if seen is not None and time.monotonic() - seen.at < LIFE else None
 
     def answer(self, base: Seen | None, rows: Sequence[Any], search: tuple[Any, ...]) -> list[Scored] | None:
-        """Take in what the database answered, and search; None when the answer builds on another state than the
-        mirror is in (another thread was faster, or the server was restarted), and has to be asked for again.
+        """Take in what the database answered, and search; None when the answer builds on another state than
+        the mirror is in (another thread was faster, or the server was restarted), and has to be asked for
+        again.
 
         Args:
             base: what the rows build on.
@@ -73,7 +78,7 @@ class Mirror:
         """
         snapshot, start, model, now = rows[0][:4]
         with self._lock:
-            if base is not self.seen and base is not None:
+            if base is not None and base is not self.seen:
                 return None
             if base is not None and (base.start, base.model) != (start, model):
                 self.seen = None
@@ -85,7 +90,8 @@ class Mirror:
             self.seen = None
             self._take(changes, now)
             self.seen = Seen(snapshot, start, model, time.monotonic())
-            found = self._core.search(*search, now)
+            namespace, recursive, query, vector, filter, window = search
+            found = self._core.search(namespace, recursive, query, vector, filter, window, now)
         return [Scored(Row._make(row), score) for row, score in found]
 
     def _take(self, changes: list[Any], now: int) -> None:
@@ -116,22 +122,39 @@ class Mirrors:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._by_place: OrderedDict[tuple[bytes, bool], Mirror] = OrderedDict()
+        self._total = 0
 
     def get(self, place: tuple[bytes, bool]) -> Mirror:
         """The mirror of a namespace (and, if true, of all below it)."""
         if self._pid != os.getpid():
-            self._lock, self._pid, self._by_place = threading.Lock(), os.getpid(), OrderedDict()
+            self._lock, self._pid, self._total = threading.Lock(), os.getpid(), 0
+            self._by_place = OrderedDict()
         with self._lock:
             mirror = self._by_place.get(place)
             if mirror is None:
                 mirror = self._by_place[place] = Mirror(self._model)
             self._by_place.move_to_end(place)
-            # A mirror costs something also when it is small.
-            while len(self._by_place) > 1 and sum(len(m) + 20 for m in self._by_place.values()) > ROOM:
-                self._by_place.popitem(last=False)
             return mirror
+
+    def weigh(self, mirror: Mirror) -> None:
+        """Note how many items a mirror holds now, and make room."""
+        weight = len(mirror) + OVERHEAD
+        if weight == mirror.weight:
+            return
+        with self._lock:
+            if mirror.dropped:
+                return
+            self._total += weight - mirror.weight
+            mirror.weight = weight
+            while self._total > ROOM and len(self._by_place) > 1:
+                oldest = self._by_place.popitem(last=False)[1]
+                oldest.dropped = True
+                self._total -= oldest.weight
 
     def forget(self) -> None:
         """Drop them all, and with them every text they hold."""
         with self._lock:
+            for mirror in self._by_place.values():
+                mirror.dropped = True
             self._by_place.clear()
+            self._total = 0

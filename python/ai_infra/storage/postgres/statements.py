@@ -17,7 +17,7 @@ CLOCK = "(SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)"
 CALLER_CLOCK = "(SELECT %(now)s::bigint)"
 """The clock that the caller passes; for tests."""
 
-MIGRATIONS = ("0001_items.sql", "0002_sessions.sql")
+MIGRATIONS = ("0001_items.sql", "0002_sessions.sql", "0003_search.sql")
 
 
 @cache
@@ -73,6 +73,4 @@ class Statements:
         from psycopg import sql
 
         # The files are ours: psycopg asks for a literal only to make sure that nobody passes a user's text.
-        return sql.SQL(self._blocks[name]).format(  # type: ignore[arg-type]  # a file of this package
-            schema=self._schema, now=self._now, **parts
-        )
+        return sql.SQL(self._blocks[name]).format(schema=self._schema, now=self._now, **parts)

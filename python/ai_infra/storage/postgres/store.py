@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ai_infra._core import canonical_json, check_key, check_namespace
-from ai_infra._flow import Flow
+from ai_infra._core import canonical_json, check_key, check_namespace, check_query
+from ai_infra._flow import Call, Flow
+from ai_infra.embeddings.base import embed_query
 from ai_infra.errors import (
     ConflictError,
     InvalidInputError,
@@ -16,18 +19,19 @@ from ai_infra.errors import (
     InvalidTextError,
     InvalidValueError,
 )
-from ai_infra.storage.backend import Place, Row, Write
+from ai_infra.storage.backend import Place, Row, Scored, Write
 from ai_infra.storage.local import MAX_VALUE_BYTES
-from ai_infra.storage.postgres.base import PostgresBase
 from ai_infra.storage.postgres.documents import document
 from ai_infra.storage.postgres.filters import compile_filter
+from ai_infra.storage.postgres.mirror import Mirrors
+from ai_infra.storage.postgres.names import ALL, decode, encode, subtree
+from ai_infra.storage.postgres.vectors import VectorBackend
 from ai_infra.storage.postgres.work import Ask, Script, work
 
 if TYPE_CHECKING:
     from psycopg import sql
 
-ALL = (b"", b"\xff")
-"""The range of every namespace: no UTF-8 begins with this byte."""
+T = TypeVar("T")
 
 
 class Ready(NamedTuple):
@@ -40,23 +44,8 @@ class Ready(NamedTuple):
     write: Write
 
 
-def encode(parts: Iterable[str]) -> bytes:
-    """A checked namespace as it is stored: each part and a zero byte."""
-    return b"".join(part.encode() + b"\0" for part in parts)
-
-
-def decode(ns: bytes) -> tuple[str, ...]:
-    """The parts of a stored namespace."""
-    return tuple(ns.decode().split("\0")[:-1])
-
-
-def subtree(ns: bytes) -> tuple[bytes, bytes]:
-    """The range of a namespace and everything below it: from the first, and before the second."""
-    return ns, ns[:-1] + b"\x01"
-
-
-class PostgresBackend(PostgresBase):
-    """Items in a PostgreSQL database; further arguments as for ``PostgresBase``.
+class PostgresBackend(VectorBackend):
+    """Items in a PostgreSQL database; further arguments as for ``VectorBackend``.
 
     Args:
         dsn: a URL or a libpq connection string.
@@ -64,8 +53,9 @@ class PostgresBackend(PostgresBase):
     """
 
     def __init__(self, dsn: str, *, max_value_bytes: int = MAX_VALUE_BYTES, **options: Any) -> None:
-        super().__init__(dsn, "items.sql", **options)
+        super().__init__(dsn, **options)
         self._max_value_bytes = max_value_bytes
+        self._mirrors = Mirrors(None if self._embedder is None else self._model)
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -78,7 +68,11 @@ class PostgresBackend(PostgresBase):
             for wave in waves
             for name, group in _kinds(wave).items()
         ]
-        atomic = len(asks) > 1 or (len(ready) > 1 and asks[0][0] in ("put_new", "put_over"))
+        vectors: list[Any] = []
+        yield from self._adopt()
+        if self._embedder is not None:
+            vectors = yield from self._vectors(self._texts_of(writes))
+        atomic = bool(vectors) or len(asks) > 1 or (len(ready) > 1 and asks[0][0] in ("put_new", "put_over"))
 
         def script() -> Script[list[Any]]:
             answers = []
@@ -87,6 +81,8 @@ class PostgresBackend(PostgresBase):
                 if len(rows) < len(group):
                     yield from self._conflict(group, rows, now)
                 answers.append((group, rows))
+            if vectors:
+                yield from self._write_vectors([(item.ns, item.key) for item in ready], vectors)
             return answers
 
         answers = yield from self._work(script, atomic=atomic)
@@ -168,6 +164,7 @@ class PostgresBackend(PostgresBase):
         age = 0 if self._caller_clock else max(0, round(time.time() * 1_000_000) - until)
         parameters = {"now": until, "age": age, "limit": limit}
         rows = yield from self._ask(self._sql["sweep"], parameters)
+        yield from self._ask(self._search_sql["forget_removals"], {})
         return int(rows[0][0])
 
     def purge(self, now: int) -> Flow[int]:
@@ -183,6 +180,7 @@ class PostgresBackend(PostgresBase):
             total += int(rows[0][0])
             if rows[0][0] < 10_000:
                 break
+        self._mirrors.forget()
         yield from work(self._database, self._vacuum)
         return total
 
@@ -226,6 +224,43 @@ class PostgresBackend(PostgresBase):
         rows = yield from self._ask(self._sql["namespaces"], parameters)
         return [decode(row[0]) for row in rows]
 
+    def search(
+        self,
+        namespace: Any,
+        query: Any,
+        *,
+        recursive: bool,
+        filter: Any,
+        limit: int,
+        min_score: float | None,
+        now: int,
+    ) -> Flow[list[Scored]]:
+        """The live items that answer ``query`` best, ranked as the local engine ranks them."""
+        check_query(namespace, query, filter)
+        yield from self._adopt()
+        vector = None
+        if self._embedder is not None:
+            vector = (yield from embed_query(self._embedder, query)).tobytes()
+        parameters: dict[str, Any] = {"now": now}
+        where = self._where(namespace, recursive, None, parameters, needed=True)
+        load = self._search_sql.fill("load", where=where)
+        changes = self._search_sql.fill("changes", where=where)
+        mirror = self._mirrors.get((parameters["ns"], recursive))
+        arguments = (namespace, recursive, query, vector, filter, (limit, min_score))
+        while True:
+            base = mirror.base()
+            asked = dict(parameters)
+            if base is not None:
+                asked["oldest"], asked["seen"] = base.oldest, base.snapshot
+            rows = yield from self._ask(load if base is None else changes, asked)
+            self._check_model(rows[0][2])
+            found: list[Scored] | None = yield _off_loop(
+                partial(mirror.answer, base, rows, arguments), len(mirror) + len(rows)
+            )
+            if found is not None:
+                self._mirrors.weigh(mirror)
+                return found
+
     # Parts --------------------------------------------------------------------------------
 
     def _places(self, places: Sequence[Place]) -> list[tuple[bytes, str]]:
@@ -265,6 +300,15 @@ class PostgresBackend(PostgresBase):
                 parameters["ns"] = ns
                 conditions.insert(0, sql.SQL("ns = %(ns)s"))
         return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+
+
+def _off_loop(call: Callable[[], T], items: int) -> Call:
+    """A request to compute something: on a thread, where it would hold an event loop up."""
+
+    async def here() -> T:
+        return call()
+
+    return Call(call, here if items < 500 else lambda: asyncio.to_thread(call))
 
 
 def _row(row: Sequence[Any]) -> Row:

@@ -9,6 +9,7 @@ LEFT JOIN LATERAL (
     SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, hash, vector
     FROM {schema}.items LEFT JOIN {schema}.vectors USING (tenant, ns, key)
     WHERE items.tenant = %(tenant)s AND {where}
+    ORDER BY created_at, items.ns, items.key
 ) AS found ON true
 
 -- name: changes
