@@ -7,7 +7,6 @@ mod fit;
 mod lexical;
 mod rank;
 mod recall;
-=======
 mod sessions;
 mod store;
 mod tokens;
