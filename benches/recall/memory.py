@@ -1,6 +1,6 @@
 """A plain conversation memory over the core index, for the recall scorer: no persistence, one index a user.
 
-    python eval_recall.py memory:factory            # with this folder on the path
+python eval_recall.py memory:factory            # with this folder on the path
 """
 
 from __future__ import annotations
@@ -27,21 +27,26 @@ class Result:
 
 @dataclass
 class Memory:
-    """`weights`: what each view counts (default: the core's own)."""
+    """One index a user. `override`: weights of the views, and whether words are widened (default: the
+    core's own)."""
 
     embedding: str = "local"
-    weights: list[float] | None = None
+    override: tuple[list[float], bool] | None = None
     indexes: dict[str, ConversationIndex] = field(default_factory=dict)
     texts: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def index_conversation(
-        self, user_id: str, session_id: str, messages: list[dict[str, str]], metadata: dict[str, str] | None = None
+        self,
+        user_id: str,
+        session_id: str,
+        messages: list[dict[str, str]],
+        metadata: dict[str, str] | None = None,
     ) -> None:
         index = self.indexes.get(user_id)
         if index is None:
             index = self.indexes[user_id] = ConversationIndex(embedding=self.embedding)
-            if self.weights:
-                index.set_weights(self.weights)
+            if self.override:
+                index.set_weights(self.override[0], related=self.override[1])
         texts = [m["content"] for m in messages]
         self.texts[user_id, session_id] = texts
         index.put(
@@ -73,5 +78,9 @@ def read(texts: list[str], spans: list[tuple[int, int, int]]) -> str:
     return "\n".join(parts)
 
 
+# Set by ablation.py before each run of the scorer.
+OVERRIDE: tuple[list[float], bool] | None = None
+
+
 def factory() -> Memory:
-    return Memory(os.environ.get("RECALL_EMBEDDING", "local"))
+    return Memory(os.environ.get("RECALL_EMBEDDING", "local"), OVERRIDE)

@@ -355,3 +355,184 @@ class LocalSessions:
 
     def close(self) -> None:
         """Closes once the running operations are done."""
+
+def message_chunks(joined: list[bool], size: int = 10, overlap: int = 2) -> list[tuple[int, int]]:
+    """Chunks ``(start, end)`` of at most ``size`` messages, neighbours sharing about ``overlap``.
+
+    ``joined[i]``: message ``i`` must stay in one chunk with message ``i - 1``. Only a group
+    that is larger than ``size`` by itself makes a larger chunk.
+
+    Raises:
+        InvalidInputError: ``size`` is 0, or ``overlap`` is not smaller than ``size``.
+    """
+
+def message_passages(texts: list[str]) -> list[tuple[int, int, int]]:
+    """The passages of messages as ``(message, start, end)`` in characters, in the order of their vectors."""
+
+def local_embed(texts: list[str]) -> bytes:
+    """Unit vectors of texts by the built-in embedder: rows of ``local_dimensions()`` little-endian f32.
+
+    A text without words has a zero row.
+    """
+
+def local_dimensions() -> int:
+    """The number of components of the built-in embedder's vectors."""
+
+def local_model() -> str:
+    """The name of the built-in embedder's model; it changes when its vectors do."""
+
+def fuse_scores(words: list[float], similarity: list[float], weight: float = 0.5) -> list[float]:
+    """The sum of the z-scores of two scores of the same items, the second times ``weight``.
+
+    Raises:
+        InvalidInputError: the lists differ in length.
+    """
+
+def word_stems(words: list[str]) -> list[str]:
+    """The search stems of lower-case words; those that are not ASCII letters come back as they are."""
+
+def search_terms(text: str) -> list[str]:
+    """The search terms of a text, in order: folded, split, stemmed."""
+
+@final
+class TextIndex:
+    """Small texts by number, searchable by words and related words (BM25). Safe to share between threads."""
+
+    def __new__(cls) -> TextIndex: ...
+    def add(self, items: list[tuple[int, str]]) -> None:
+        """Add texts under their keys (0 to 2**64 - 1), each in place of the one that was there."""
+
+    def remove(self, keys: list[int]) -> int:
+        """Remove texts; how many there were."""
+
+    def search(
+        self, question: str, *, limit: int = 10, allowed: list[int] | None = None
+    ) -> list[tuple[int, float, float]]:
+        """The texts that hold a word of the question, as ``(key, score, coverage)``, best first, ties by key.
+
+        ``score`` is a sum over the words (BM25); ``coverage``, 0 to 1, is the share of the question, by
+        the weight of its words, that the text holds. Only ``allowed`` keys, where given.
+        """
+
+    def __len__(self) -> int: ...
+
+@final
+class RecallHit:
+    """A result of ``ConversationIndex.search``: a chunk, in rank order."""
+
+    @property
+    def session(self) -> str:
+        """The session's key."""
+
+    @property
+    def chunk(self) -> int:
+        """Index of the chunk in its session."""
+
+    @property
+    def start(self) -> int:
+        """Its first message."""
+
+    @property
+    def end(self) -> int:
+        """One past its last message."""
+
+    @property
+    def score(self) -> float:
+        """0 to 1, never rising with rank."""
+
+    @property
+    def best(self) -> int:
+        """The message that brought it, an index into the session."""
+
+    @property
+    def similarity(self) -> float | None:
+        """Cosine of the question and that message, where there are vectors."""
+
+    @property
+    def context(self) -> list[tuple[int, int, int]]:
+        """What to read, as ``(message, start, end)`` in characters: no message is in two results."""
+
+    @property
+    def words(self) -> list[tuple[str, str, float]]:
+        """``(word as asked, term found, share of the question it answers)``."""
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """What each view added to the best message's score, without those that added nothing."""
+
+@final
+class ConversationIndex:
+    """One user's conversations, searchable by words and vectors. Safe to share between threads.
+
+    Nothing is stored on disk, and the texts are not kept: results point into the sessions by position.
+    What a search returns depends only on the sessions held, never on the order of writes.
+    """
+
+    def __new__(
+        cls, chunk_size: int = 10, chunk_overlap: int = 2, *, embedding: str = "local", dimensions: int = 0
+    ) -> ConversationIndex:
+        """An empty index. ``embedding``: "local" (built in), "external" or "none".
+
+        With "external" you give vectors of ``dimensions`` values.
+
+        Raises:
+            InvalidInputError: sizes that make no chunks, an unknown ``embedding``, or external without
+            dimensions.
+        """
+
+    def put(
+        self,
+        session: str,
+        texts: list[str],
+        *,
+        roles: list[str] | None = None,
+        speakers: list[str | None] | None = None,
+        joined: list[bool] | None = None,
+        date: str | None = None,
+        vectors: bytes | None = None,
+    ) -> list[tuple[int, int]]:
+        """Add a session in place of the one of that name; returns its chunks ``(start, end)``.
+
+        ``roles``: "user" and "human" mark the user's words. ``speakers``: names, where there are any.
+        ``joined``: as for ``message_chunks``. ``date``: the session's date, ISO 8601 or with a month's name.
+        ``vectors``: little-endian f32 rows, one for each of ``message_passages(texts)``.
+
+        Raises:
+            InvalidInputError: lists of another length than ``texts``; vectors of a wrong size or not
+                finite. Nothing is changed then.
+        """
+
+    def remove(self, session: str) -> bool:
+        """Remove a session; False if there was none."""
+
+    def search(
+        self,
+        question: str,
+        *,
+        limit: int = 5,
+        vector: bytes | None = None,
+        sessions: list[str] | None = None,
+        context: int = 2000,
+    ) -> list[RecallHit]:
+        """The chunks that answer the question, best first.
+
+        ``vector``: the question's, little-endian f32, for external embeddings. ``sessions``: search only
+        these, before the limit. ``context``: characters of the strongest messages that the contexts of the
+        first results hold together.
+        """
+
+    def set_weights(self, weights: list[float], *, related: bool = True) -> None:
+        """Replace the weights of the views and switch related words on or off: for measuring."""
+
+    @staticmethod
+    def default_weights() -> list[tuple[str, float]]:
+        """The views and their weights."""
+
+    def sessions(self) -> list[str]:
+        """The sessions' keys, sorted."""
+
+    def chunks(self, session: str) -> list[tuple[int, int]] | None:
+        """The chunks of a session; None if there is none of that name."""
+
+    def __len__(self) -> int:
+        """The number of messages."""

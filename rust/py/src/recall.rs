@@ -181,8 +181,14 @@ impl ConversationIndex {
         Ok(hits.into_iter().map(|hit| RecallHit { hit }).collect())
     }
 
-    fn set_weights(&self, py: Python<'_>, weights: [f32; PARTS.len()]) {
-        py.detach(|| self.write().set_weights(weights));
+    #[pyo3(signature = (weights, *, related=true))]
+    fn set_weights(&self, py: Python<'_>, weights: [f32; PARTS.len()], related: bool) {
+        py.detach(|| self.write().set_weights(weights, related));
+    }
+
+    #[staticmethod]
+    fn default_weights() -> Vec<(&'static str, f32)> {
+        PARTS.into_iter().zip(recall::WEIGHTS).collect()
     }
 
     fn sessions(&self, py: Python<'_>) -> Vec<String> {

@@ -17,6 +17,7 @@ from ai_infra.llm.agent.model import Model, ModelReply, Pieces, reply_of
 from ai_infra.llm.agent.telemetry import Span
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
 from ai_infra.llm.memory.middleware import SummarizationMiddleware
+from ai_infra.llm.memory.models import known_model
 from ai_infra.llm.memory.tokens import counter_for
 from ai_infra.llm.response import Usage
 from ai_infra.llm.session.turns import OpenTurn, Turns
@@ -77,7 +78,9 @@ class Setup:
         self.before_hooks = [one for one in self.middleware if _overridden(one, "before_model")]
         self.after_hooks = [one for one in self.middleware if _overridden(one, "after_model")]
         if self.tool_tokens is None:
-            self.tool_tokens = counter_for(None).tools(self.schemas) if self.turns is not None else 0
+            name = self.model.name
+            counter = counter_for(name if name and known_model(name) else None)
+            self.tool_tokens = counter.tools(self.schemas) if self.turns is not None else 0
 
 
 class Runner:

@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
+from ai_infra.llm.memory.tokens import Counter
 from ai_infra.messages import to_message
-from ai_infra.storage.sessions import Head, Tail
+from ai_infra.storage.sessions import Tail
 
 FIRST_READ = 256
 """Messages that are read with a session that was not known before: more than most prompts hold."""
@@ -36,15 +37,15 @@ class Log:
         self._rest: list[Any] = []
         self._single: dict[int, Any] = {}
         self._lowest = 0
+        self._tally: Tally | None = None
 
     def take(self, tail: Tail) -> None:
         """Take in what was read behind what is known; forget what is known where the two do not meet."""
         if tail.start > self.length or tail.head.length < self.length:
-            self.start, self._rest = tail.start, []
+            self.start, self._rest, self._tally = tail.start, [], None
             self._single.clear()
         self._rest.extend(parsed(tail.messages))
-        self.length = tail.head.length
-        self._lowest = self.length
+        self._lowest = self.length = tail.head.length
 
     def add(self, messages: Iterable[Any]) -> None:
         """Take in a turn that was appended."""
@@ -64,13 +65,30 @@ class Log:
         """Forget what the last turn did not look at."""
         unused = min(self._lowest, self.length) - self.start
         if unused > len(self._rest) // 2:
+            if self.start == 0:
+                self._single[0] = self._rest[
+                    0
+                ]  # every turn looks whether the log begins with a system prompt
             del self._rest[:unused]
             self.start += unused
+
+    def tokens_from(self, position: int, counter: Counter) -> int | None:
+        """The tokens of all messages from ``position`` on; each is counted once.
+
+        None when they are not all loaded, or when some are not what every service takes: a call without its
+        result, or messages in which only a closer look finds calls.
+        """
+        if position < self.start:
+            return None
+        tally = self._tally
+        if tally is None or tally.start != position or tally.counter is not counter:
+            tally = self._tally = Tally(position, counter)
+        tally.take(self._rest[tally.end - self.start :])
+        return tally.tokens if tally.sound else None
 
     def at(self, position: int) -> Any:
         """The message at ``position``."""
         if position >= self.start:
-            self._lowest = min(self._lowest, position)
             return self._rest[position - self.start]
         if position in self._single:
             return self._single[position]
@@ -89,6 +107,38 @@ class Log:
         if end == start + 1 and start < 16 and self.start - start > FIRST_READ:
             return Missing(start, end)
         return Missing(max(0, min(start, self.start - max(FIRST_READ, len(self._rest)))), self.start)
+
+
+class Tally:
+    """The tokens of messages from ``start`` to ``end``, and whether every call among them has its result."""
+
+    def __init__(self, start: int, counter: Counter) -> None:
+        self.start = self.end = start
+        self.counter = counter
+        self.tokens = 0
+        self.sound = True
+        self._open: list[str] = []
+
+    def take(self, messages: list[Any]) -> None:
+        """Go on with the messages behind."""
+        if not messages:
+            return
+        self.end += len(messages)
+        if self.sound:
+            self.tokens += sum(self.counter.messages(messages))
+            self.sound = all(map(self._follows, messages)) and not self._open
+
+    def _follows(self, message: Any) -> bool:
+        if message.get("role") == "tool":
+            answered = message.get("tool_call_id")
+            if answered not in self._open:
+                return False
+            self._open.remove(answered)
+            return True
+        if self._open or message.get("function_call") or not isinstance(message.get("content"), str | None):
+            return False
+        self._open = [call.get("id") for call in message.get("tool_calls") or ()]
+        return True
 
 
 class View(Sequence[Any]):
@@ -140,8 +190,3 @@ class View(Sequence[Any]):
 def parsed(rows: Iterable[str]) -> list[Any]:
     """Stored messages as our message types."""
     return [to_message(json.loads(row)) for row in rows]
-
-
-def same(head: Head | None, log: Log | None) -> bool:
-    """Whether ``log`` is of the incarnation ``head``."""
-    return head is not None and log is not None and head.ref == log.ref

@@ -13,7 +13,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -21,14 +21,15 @@ from typing import Any
 from ai_infra._core import canonical_json
 from ai_infra._flow import Call, Flow
 from ai_infra.errors import ConflictError, SessionNotFoundError
-from ai_infra.llm.memory.fit import _fit
 from ai_infra.llm.memory.middleware import SummarizationMiddleware
-from ai_infra.llm.memory.models import UNKNOWN_CONTEXT, known_model, model_info
 from ai_infra.llm.session.gate import Gate
-from ai_infra.llm.session.log import FIRST_READ, Log, Missing, View, parsed
+from ai_infra.llm.session.log import FIRST_READ, Log, Missing, parsed
+from ai_infra.llm.session.prompt import OpenTurn, Policy, shown
 from ai_infra.llm.session.state import State
 from ai_infra.messages import fields_of
-from ai_infra.storage.sessions import NEW, Expected, Head, SessionBackend
+from ai_infra.storage.sessions import SessionBackend
+
+__all__ = ["OpenTurn", "Policy", "Turns", "row_of"]
 
 log = logging.getLogger("ai_infra.session")
 
@@ -38,41 +39,6 @@ KNOWN_SESSIONS = 512
 
 LEASE = 60.0
 """Seconds for which a worker that lost a race may ask the others to let it finish."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How much of a log the model is shown.
-
-    Attributes:
-        max_tokens: the budget of a prompt; None: the model's window, less room for the answer.
-        trim_to: the low mark of :func:`~ai_infra.fit_context`; None: half of the budget.
-        summarize: summarize what does not fit, instead of leaving it out.
-        keep, llm, max_summary_tokens: as in :func:`~ai_infra.fit_context`.
-    """
-
-    max_tokens: int | None = None
-    trim_to: int | None = None
-    summarize: bool = False
-    keep: int = 10
-    llm: Any = None
-    max_summary_tokens: int | None = None
-
-
-@dataclass
-class OpenTurn:
-    """A turn that is under way, and the session as it was read for it."""
-
-    session: str
-    turn_id: str
-    log: Log = field(default_factory=lambda: Log(0))
-    head: Head | None = None
-    state: State = field(default_factory=State)
-
-    @property
-    def expected(self) -> Expected:
-        """What the session must still be for the turn to be appended."""
-        return NEW if self.head is None else (self.head.ref, self.head.version)
 
 
 class Turns:
@@ -177,7 +143,6 @@ class Turns:
         self._remember(turn)
 
     def _remember(self, turn: OpenTurn) -> None:
-        turn.log.trim()
         with self._lock:
             self._logs[turn.session] = turn.log
             self._logs.move_to_end(turn.session)
@@ -199,6 +164,7 @@ class Turns:
             turn.log = Log(head.ref)
         if head.length == turn.log.length + len(rows):
             turn.log.add(parsed(rows))
+            turn.log.trim()
             self._remember(turn)
         turn.head, turn.state = head, state
 
@@ -224,7 +190,7 @@ class Turns:
         """What the model is shown: the system prompt, the summary, the end of the log, the turn so far."""
         while True:
             try:
-                return (yield from self._prompt(turn, before, messages, model, tool_tokens, compactor))
+                return (yield from shown(self.policy, turn, before, messages, model, tool_tokens, compactor))
             except Missing as gap:
                 missing = gap
             rows = yield from self._backend.read(turn.log.ref, missing.start, missing.end)
@@ -233,55 +199,6 @@ class Turns:
                     f"the session {turn.session!r} was deleted while a turn was under way."
                 )
             turn.log.fill(missing.start, rows)
-
-    def _prompt(
-        self,
-        turn: OpenTurn,
-        before: list[Any],
-        messages: list[Any],
-        model: str | None,
-        tool_tokens: int,
-        compactor: SummarizationMiddleware | None,
-    ) -> Flow[list[Any]]:
-        policy, state = self.policy, turn.state
-        view = View(before, turn.log, state.summarized, messages)
-        if compactor is not None:
-            compacted = yield from compactor.compact(view, state.summary)
-            if compacted is not None and compacted.action == "summarized":
-                _summarized(turn, compacted.summary, compacted.summarized_count - len(before))
-                state = turn.state
-                view = View(before, turn.log, state.summarized, messages)
-        known = known_model(model) if model else None
-        budget = policy.max_tokens
-        if budget is None:
-            window = UNKNOWN_CONTEXT if known is None else known.context
-            budget = window - min(window // 4, 4096)
-        budget = max(1, budget - tool_tokens)
-        low = budget // 2 if policy.trim_to is None else min(policy.trim_to, budget)
-        result = yield from _fit(
-            view,
-            budget,
-            summarize=policy.summarize,
-            summary=state.summary,
-            keep=policy.keep,
-            llm=policy.llm,
-            model=None if known is None else model,
-            trim_to=low,
-            max_summary_tokens=policy.max_summary_tokens,
-            on_summary_error="trim",
-        )
-        if result.action == "summarized":
-            _summarized(turn, result.summary, result.summarized_count - len(before))
-        elif result.action == "trimmed":
-            if policy.summarize:
-                log.warning("turn %s: no summary could be made; the prompt was trimmed instead", turn.turn_id)
-            if policy.max_tokens is None and known is None and model:
-                model_info(model)  # warns, once, that a window was assumed
-        return result.messages
-
-
-def _summarized(turn: OpenTurn, summary: str | None, count: int) -> None:
-    turn.state = replace(turn.state, summary=summary, summarized=turn.state.summarized + max(0, count))
 
 
 def row_of(message: Any) -> str:

@@ -19,8 +19,16 @@ const FAINTEST: f32 = 0.15;
 const MOST_RELATED: usize = 20;
 /// The subject's words that are used; the rest of an over-long question is ignored.
 const MOST_TERMS: usize = 48;
+/// A longer question says enough by itself: its words are not widened.
+const MOST_WIDENED: usize = 16;
 /// What a term that shares its beginning counts at most.
 const INFLECTED: f32 = 0.8;
+
+/// Stems of the months.
+const MONTHS: &[&str] = &[
+    "januari", "februari", "march", "april", "may", "june", "juli", "august", "septemb", "octob", "novemb",
+    "decemb",
+];
 
 /// One word of the question.
 #[derive(Debug, Clone)]
@@ -70,7 +78,7 @@ impl Query {
                 _ => None,
             })
             .collect();
-        if widen {
+        if widen && terms.len() <= MOST_WIDENED {
             let english = matches!(language(&all), Language::English | Language::Unknown);
             relate(&mut terms, vocab, english);
         }
@@ -81,10 +89,15 @@ impl Query {
 /// Adds to every term the related terms of the index.
 fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
     let rows: Vec<Option<u32>> = terms.iter().map(|t| table().row(&t.term).filter(|_| english)).collect();
+    // A month or a number asked for means that one: its neighbours would be other months, other numbers.
+    let fixed: Vec<bool> = terms
+        .iter()
+        .map(|t| MONTHS.contains(&t.term.as_str()) || t.term.bytes().any(|b| b.is_ascii_digit()))
+        .collect();
     let mut near: Vec<Vec<(f32, u32)>> = vec![Vec::new(); terms.len()];
     for (id, entry) in vocab.iter() {
-        for ((term, row), near) in terms.iter().zip(&rows).zip(&mut near) {
-            if term.matches.first().is_some_and(|(own, _)| *own == id) {
+        for (((term, row), near), fixed) in terms.iter().zip(&rows).zip(&mut near).zip(&fixed) {
+            if *fixed || term.matches.first().is_some_and(|(own, _)| *own == id) {
                 continue;
             }
             match (row, entry.row) {

@@ -1,7 +1,8 @@
 //! What a result gives to read: the messages that brought it, not the whole chunk.
 //!
-//! The strongest messages of all sessions are taken until they fill the reading budget; each is shown by the first result
-//! whose chunk holds it. A result that would show none of them shows its strongest message not shown yet.
+//! The strongest messages of all sessions that fill the reading budget are each shown by the first result whose chunk
+//! holds them. Once that much is shown, results show what belongs to the next budget, and so on. A result that would show
+//! nothing shows its strongest message not shown yet.
 #![expect(
     clippy::indexing_slicing,
     reason = "Flat message numbers come from the layout that sized the arrays; session positions likewise."
@@ -50,30 +51,31 @@ pub(super) fn choose(
         (0..score.len()).map(|i| score[i] - BREVITY * (length(i).max(40) as f32).ln()).collect();
     let mut order: Vec<usize> = (0..score.len()).collect();
     order.sort_by(|a, b| density[*b].total_cmp(&density[*a]).then(a.cmp(b)));
-    let mut strong = vec![false; score.len()];
-    let mut used = 0;
+    // Where each message ends when all are read from the strongest on.
+    let mut ends = vec![usize::MAX; score.len()];
+    let mut read = 0_usize;
     for i in order {
         let n = length(i) as usize;
-        if n == 0 {
-            continue;
+        if n > 0 {
+            // The strongest one is shown even where it alone exceeds the budget.
+            ends[i] = if read == 0 { 0 } else { read + n };
+            read += n + 1;
         }
-        if used > 0 && used + n > budget {
-            break;
-        }
-        strong[i] = true;
-        used += n + 1;
     }
     let mut shown = vec![false; score.len()];
+    let mut given = 0_usize;
     let mut out = Vec::with_capacity(chosen.len());
     for (chunk, _) in chosen {
         let inside = spans[*chunk].0 as usize..spans[*chunk].1 as usize;
-        let mut take: Vec<usize> = inside.clone().filter(|i| strong[*i] && !shown[*i]).collect();
+        let within = budget.max(1).saturating_mul(given / budget.max(1) + 1);
+        let mut take: Vec<usize> = inside.clone().filter(|i| ends[*i] <= within && !shown[*i]).collect();
         if take.is_empty() {
             let next = inside.filter(|i| !shown[*i] && length(*i) > 0);
             take.extend(next.max_by(|a, b| density[*a].total_cmp(&density[*b]).then(b.cmp(a))));
         }
         for i in &take {
             shown[*i] = true;
+            given += length(*i) as usize + 1;
         }
         out.push(take.into_iter().map(|i| span(layout, i, passages)).collect());
     }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::dates::{Date, month, year};
+use super::dates::{Date, day, month, year};
 
 /// Question words for a time; in scripts without spaces, the pairs of characters that stand for one.
 const WHEN: &[&str] = &[
@@ -87,8 +87,9 @@ pub(crate) struct Asked {
     pub(crate) when: bool,
     /// An amount.
     pub(crate) amount: bool,
-    /// Months it names, and years.
+    /// Months it names, days beside them, and years.
     pub(crate) months: Vec<u8>,
+    pub(crate) days: Vec<u8>,
     pub(crate) years: Vec<u16>,
 }
 
@@ -132,6 +133,7 @@ impl Asked {
                     );
                 if sure {
                     out.months.push(m);
+                    out.days.extend(day(before).or_else(|| day(next)));
                 }
             }
             out.years.extend(year(w));
@@ -139,13 +141,19 @@ impl Asked {
         out
     }
 
-    /// How well a session of this date fits the months and years asked for, 0 to 1. What happened in a month is also
-    /// told in the next one: half.
+    /// How well a session of this date fits the day, month and year asked for: 1 for the month, more within three days
+    /// after a day, less beyond. What happened in a month is also told in the next one: half.
     pub(crate) fn fits(&self, date: Option<Date>) -> f32 {
-        let Some(Date { year, month: Some(m), .. }) = date else { return 0.0 };
+        let Some(Date { year, month: Some(m), day }) = date else { return 0.0 };
         let year_fits = |y: Option<u16>| self.years.is_empty() || y.is_none_or(|y| self.years.contains(&y));
         if self.months.contains(&m) && year_fits(year) {
-            return 1.0;
+            return match day {
+                Some(told) if !self.days.is_empty() => {
+                    let soon = |d: &u8| (0..=3).contains(&(i16::from(told) - i16::from(*d)));
+                    if self.days.iter().any(soon) { 1.5 } else { 0.8 }
+                }
+                _ => 1.0,
+            };
         }
         let (before, year_before) =
             if m == 1 { (12, year.map(|y| y.saturating_sub(1))) } else { (m - 1, year) };

@@ -65,6 +65,14 @@ pub(crate) fn parse_date(words: &[String]) -> Option<Date> {
     })
 }
 
+/// A day of the month as a question writes it: `8`, `8th`.
+pub(super) fn day(word: &str) -> Option<u8> {
+    let digits = word.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let ending = word.get(digits.len()..)?;
+    let fine = matches!(ending, "" | "st" | "nd" | "rd" | "th") && (1..=2).contains(&digits.len());
+    digits.parse().ok().filter(|d| fine && (1..=31).contains(d))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Date, parse_date};

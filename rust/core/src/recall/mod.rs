@@ -138,6 +138,7 @@ pub struct ConversationIndex {
     overlap: usize,
     embedding: Embedding,
     weights: [f32; PARTS.len()],
+    related: bool,
     vocab: Vocab,
     slots: Vec<Option<Session>>,
     free: Vec<u32>,
@@ -161,6 +162,7 @@ impl ConversationIndex {
             overlap,
             embedding,
             weights: WEIGHTS,
+            related: true,
             vocab: Vocab::default(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -169,9 +171,11 @@ impl ConversationIndex {
         })
     }
 
-    /// Replaces the weights of [`PARTS`], for measuring what each part does.
-    pub fn set_weights(&mut self, weights: [f32; PARTS.len()]) {
+    /// Replaces the weights of [`PARTS`] and says whether words are widened to related ones: for measuring what each
+    /// part does.
+    pub fn set_weights(&mut self, weights: [f32; PARTS.len()], related: bool) {
         self.weights = weights;
+        self.related = related;
     }
 
     /// Adds a session under `key`, in place of the one that was there. Linear in its text.

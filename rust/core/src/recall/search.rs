@@ -67,7 +67,7 @@ impl ConversationIndex {
         if n == 0 || request.limit == 0 {
             return Vec::new();
         }
-        let query = Query::new(request.question, &self.vocab, true);
+        let query = Query::new(request.question, &self.vocab, self.related);
         let words = Words::new(self, &layout, &query);
         let cosine = cosines(self, &layout, &query, request.vector);
         let found = words.passages.iter().any(|v| *v != 0.0)

@@ -95,7 +95,9 @@ pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
             let window = match rest.first_chunk::<WINDOW>() {
                 Some(window) => window,
                 None => {
-                    copy.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                    if let Some(start) = copy.get_mut(..rest.len()) {
+                        start.copy_from_slice(rest);
+                    }
                     &copy
                 }
             };
