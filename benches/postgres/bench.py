@@ -217,6 +217,8 @@ def stores(url: str, sizes: list[int], namespaces: int) -> None:
     embedder = Embedder()
     peers = [kind(url, embedder) for kind in (Ours, LangGraph, Plain)]
     dice = random.Random(4)
+    texts = [sentence(dice) for _ in range(150)]
+    embedder.embed_documents(texts)
     report("put", {p.name: median(lambda n, p=p: p.put("put", f"k{n}", texts[n]), 150) for p in peers})
     report("get", {p.name: median(lambda n, p=p: p.get("put", f"k{n % 100}"), 500) for p in peers})
     rows = [(f"k{n}", sentence(dice)) for n in range(1000)]

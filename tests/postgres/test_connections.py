@@ -56,10 +56,9 @@ def test_idle_means_idle_and_closed_means_gone(url: str) -> None:
 
 def _wrong_statement(store: MemoryStore) -> None:
     from ai_infra._flow import run
-    from psycopg import sql
 
     backend: Any = store._backend
-    run(backend._ask(sql.SQL("SELECT 1 / 0"), {}))
+    run(backend._ask(b"SELECT 1 / 0", {}))
 
 
 def test_a_failed_statement_poisons_nothing(url: str) -> None:

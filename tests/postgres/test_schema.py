@@ -149,12 +149,10 @@ def test_a_subtree_is_read_from_the_index(url: str) -> None:
         store.put_many([(("user", str(n)), str(k), {"n": k}) for n in range(300) for k in range(20)])
     backend = PostgresBackend(url)
     parameters: dict[str, Any] = {"tenant": "", "now": 0, "limit": 10, "offset": 0}
-    query = backend._sql.fill("select", where=backend._where(("user", "7"), True, None, parameters))
+    query = backend._sql.fill("select", where=backend._where(("user", "7"), True, None, parameters)[0])
     with psycopg.connect(url) as connection:
         connection.execute("ANALYZE ai_infra.items")
-        plan = "\n".join(
-            row[0] for row in connection.execute(sql.SQL("EXPLAIN ") + query, parameters).fetchall()
-        )
+        plan = "\n".join(row[0] for row in connection.execute(b"EXPLAIN " + query, parameters).fetchall())
     assert "Index Scan using items_pkey" in plan
     assert "Sort" not in plan
     run(backend.close())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ai_infra._core import check_key
 from ai_infra._flow import Call, Flow
@@ -14,9 +14,6 @@ from ai_infra.storage.postgres.migrate import ensure_ready
 from ai_infra.storage.postgres.security import ensure_protected
 from ai_infra.storage.postgres.statements import Statements, check_schema
 from ai_infra.storage.postgres.work import Ask, Script, Work
-
-if TYPE_CHECKING:
-    from psycopg.sql import Composed
 
 T = TypeVar("T")
 
@@ -76,7 +73,7 @@ class PostgresBase:
         if self._database.release():
             yield Call(self._database.close, self._database.aclose)
 
-    def _ask(self, query: Composed, parameters: dict[str, Any]) -> Flow[list[Any]]:
+    def _ask(self, query: bytes, parameters: dict[str, Any]) -> Flow[list[Any]]:
         """Run one statement; its rows."""
         parameters["tenant"] = self._tenant
 

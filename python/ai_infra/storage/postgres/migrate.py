@@ -54,7 +54,7 @@ def _upgrade(statements: Statements, schema: str) -> Script[None]:
         yield from _create(statements, schema)
     for number, file in enumerate(MIGRATIONS[version:], version + 1):
         text = sql.SQL(read(file))
-        yield Ask(text.format(schema=sql.Identifier(schema)), None)
+        yield Ask(text.format(schema=sql.Identifier(schema)).as_bytes(None), None)
         yield Ask(statements["set_version"], {"version": str(number)})
 
 

@@ -60,17 +60,27 @@ class Statements:
         self._blocks = named(file)
         self._schema = sql.Identifier(schema)
         self._now = sql.SQL(CALLER_CLOCK if caller_clock else CLOCK)
-        self._ready: dict[str, sql.Composed] = {}
+        self._ready: dict[Any, bytes] = {}
 
-    def __getitem__(self, name: str) -> sql.Composed:
-        ready = self._ready.get(name)
+    def __getitem__(self, name: str) -> bytes:
+        return self.fill(name, kept=name)
+
+    def fill(self, name: str, *, kept: Any = None, **parts: sql.Composable) -> bytes:
+        """A statement with more parts, such as a ``WHERE`` made of :mod:`.filters`.
+
+        Args:
+            name: which.
+            kept: what tells these parts from others, where they come often: then the text is made once.
+            parts: fragments of SQL for the names in braces.
+        """
+        ready = self._ready.get(kept) if kept is not None else None
         if ready is None:
-            ready = self._ready[name] = self.fill(name)
+            from psycopg import sql
+
+            # The files are ours: psycopg asks for a literal only to make sure that nobody passes a user's text.
+            ready = (
+                sql.SQL(self._blocks[name]).format(schema=self._schema, now=self._now, **parts).as_bytes(None)
+            )
+            if kept is not None:
+                self._ready[kept] = ready
         return ready
-
-    def fill(self, name: str, **parts: sql.Composable) -> sql.Composed:
-        """A statement with more parts, such as a ``WHERE`` made of :mod:`.filters`."""
-        from psycopg import sql
-
-        # The files are ours: psycopg asks for a literal only to make sure that nobody passes a user's text.
-        return sql.SQL(self._blocks[name]).format(schema=self._schema, now=self._now, **parts)

@@ -154,8 +154,9 @@ class PostgresBackend(VectorBackend):
     def clear(self, namespace: Any, *, recursive: bool, now: int) -> Flow[int]:
         """Delete a namespace's items."""
         parameters: dict[str, Any] = {"now": now}
-        where = self._where(namespace, recursive, None, parameters, needed=True)
-        rows = yield from self._ask(self._sql.fill("clear", where=where), parameters)
+        where, kind = self._where(namespace, recursive, None, parameters, needed=True)
+        query = self._sql.fill("clear", kept=("clear", kind), where=where)
+        rows = yield from self._ask(query, parameters)
         return int(rows[0][0])
 
     def sweep(self, until: int, limit: int) -> Flow[int]:
@@ -206,15 +207,17 @@ class PostgresBackend(VectorBackend):
     ) -> Flow[list[Row]]:
         """The live items in order."""
         parameters: dict[str, Any] = {"now": now, "limit": limit, "offset": offset}
-        where = self._where(namespace, recursive, filter, parameters)
-        rows = yield from self._ask(self._sql.fill("select", where=where), parameters)
+        where, kind = self._where(namespace, recursive, filter, parameters)
+        query = self._sql.fill("select", kept=kind and ("select", kind), where=where)
+        rows = yield from self._ask(query, parameters)
         return [_row(row) for row in rows]
 
     def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
         """How many live items."""
         parameters: dict[str, Any] = {"now": now}
-        where = self._where(namespace, recursive, filter, parameters)
-        rows = yield from self._ask(self._sql.fill("count", where=where), parameters)
+        where, kind = self._where(namespace, recursive, filter, parameters)
+        query = self._sql.fill("count", kept=kind and ("count", kind), where=where)
+        rows = yield from self._ask(query, parameters)
         return int(rows[0][0])
 
     def namespaces(self, root: Any, now: int) -> Flow[list[tuple[str, ...]]]:
@@ -242,9 +245,9 @@ class PostgresBackend(VectorBackend):
         if self._embedder is not None:
             vector = (yield from embed_query(self._embedder, query)).tobytes()
         parameters: dict[str, Any] = {"now": now}
-        where = self._where(namespace, recursive, None, parameters, needed=True)
-        load = self._search_sql.fill("load", where=where)
-        changes = self._search_sql.fill("changes", where=where)
+        where, kind = self._where(namespace, recursive, None, parameters, needed=True)
+        load = self._search_sql.fill("load", kept=("load", kind), where=where)
+        changes = self._search_sql.fill("changes", kept=("changes", kind), where=where)
         mirror = self._mirrors.get((parameters["ns"], recursive))
         arguments = (namespace, recursive, query, vector, filter, (limit, min_score))
         while True:
@@ -287,19 +290,23 @@ class PostgresBackend(VectorBackend):
         parameters: dict[str, Any],
         *,
         needed: bool = False,
-    ) -> sql.Composed:
+    ) -> tuple[sql.Composed, str | None]:
+        """The conditions, and what tells them from others; None where a filter is among them."""
         from psycopg import sql
 
         conditions = compile_filter(filter, parameters)
+        kind = None if conditions else "everywhere"
         if namespace is not None or needed:
             ns = encode(check_namespace(namespace))
             if recursive:
                 parameters["ns"], parameters["high"] = subtree(ns)
                 conditions.insert(0, sql.SQL("ns >= %(ns)s AND ns < %(high)s"))
+                kind = kind and "below"
             else:
                 parameters["ns"] = ns
                 conditions.insert(0, sql.SQL("ns = %(ns)s"))
-        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+                kind = kind and "in"
+        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")]), kind
 
 
 def _off_loop(call: Callable[[], T], items: int) -> Call:

@@ -11,16 +11,13 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ai_infra._flow import Flow
 from ai_infra.errors import AIInfraError, StorageTimeoutError
 from ai_infra.storage.postgres.database import Database
 from ai_infra.storage.postgres.failures import Cure, judge
 from ai_infra.storage.postgres.statements import Statements
-
-if TYPE_CHECKING:
-    from psycopg.sql import Composed
 
 T = TypeVar("T")
 SLICE = 0.25
@@ -30,7 +27,7 @@ SLICE = 0.25
 class Ask(NamedTuple):
     """A statement, and what it is run with."""
 
-    query: Composed
+    query: bytes
     parameters: dict[str, Any] | None
     """None for a file of several statements."""
 
