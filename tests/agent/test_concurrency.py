@@ -79,8 +79,7 @@ def test_workers(server: OpenAIServer, llm: LLM, sessions: SessionStore, count: 
             done(worker, await agent.arun(text, session_id=f"s{worker % count}"))
 
     async def tasks(workers: range) -> None:
-        async with llm:
-            await asyncio.gather(*map(task, workers))
+        await asyncio.gather(*map(task, workers))
 
     with ThreadPoolExecutor(WORKERS) as pool:
         if world == "threads":
