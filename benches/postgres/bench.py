@@ -32,8 +32,14 @@ WORDS = [
 ]
 
 
+SYLLABLES = ["ba", "ke", "li", "mo", "ru", "ta", "ve", "no", "si", "du", "pa", "fe", "go", "hi", "ju"]
+MANY = [a + b + c for a in SYLLABLES for b in SYLLABLES for c in SYLLABLES]
+
+
 def sentence(dice: random.Random) -> str:
-    return " ".join(dice.choice(WORDS) for _ in range(12))
+    """Twelve words: a few that many sentences share, and rarer ones by Zipf's law."""
+    rare = [MANY[min(int(dice.paretovariate(0.7)), len(MANY)) - 1] for _ in range(9)]
+    return " ".join([*dice.choices(WORDS, k=3), *rare])
 
 
 class Embedder:
