@@ -2,9 +2,9 @@
 
     python benches/agent/growth.py [--turns 600]
 
-The same contestants and the same server as in overhead.py. Ours keep the prompt within 4,000 tokens; the others, as
-they come, send everything, so their prompt grows and their cost with it. Printed are medians of the first and the
-last tenth of the turns, and the size of the database.
+The same contestants and the same server as in overhead.py. Ours keep the prompt within 4,000 tokens; the
+others, as they come, send everything, so their prompt grows and their cost with it. Printed are medians of
+the first and the last tenth of the turns, and the size of the database.
 """
 
 from __future__ import annotations
@@ -51,9 +51,12 @@ def main() -> None:
     )
     assert server.stdout is not None
     url = server.stdout.readline().strip()
+    bench: Bounded | None = None
     for kind in options.kinds:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            turn = getattr(Bounded(url, Path(folder), tool=False), kind)()
+            bench = bench or Bounded(url, Path(folder), tool=False)
+            bench.folder = Path(folder)
+            turn = getattr(bench, kind)()
             turn()
             taken = []
             for _ in range(options.turns):
@@ -64,7 +67,8 @@ def main() -> None:
             first, last = statistics.median(taken[:tenth]), statistics.median(taken[-tenth:])
             size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 2**20
         print(
-            f"{kind:<22} first {first:>7.2f} ms   last {last:>7.2f} ms   × {last / first:>5.2f}   {size:>7.1f} MiB"
+            f"{kind:<22} first {first:>7.2f} ms   last {last:>7.2f} ms   × {last / first:>5.2f}   "
+            f"{size:>7.1f} MiB"
         )
     server.communicate()
 

@@ -3,10 +3,11 @@
     pip install -r benches/agent/requirements.txt
     python benches/agent/overhead.py [--turns 20] [--rounds 7] [--tool]
 
-All talk to the same local server (a process of its own, a fixed answer) and keep the same conversation. In every
-round each of them makes one new session of so many turns; rounds are interleaved. Printed is the median over the
-rounds of the median turn, less that of the bare call (`openai` with a list that grows), and the ratio to ours.
-With --tool each turn calls one tool, so that the bare one is two calls and a function.
+All talk to the same local server (a process of its own, a fixed answer) and keep the same conversation. In
+every round each of them makes one new session of so many turns; rounds are interleaved. Printed is the median
+over the rounds of the median turn; what it is over a bare call (`openai` with a list that grows); what it is
+over the same request by our own client, which leaves out the SDK's rewriting of every message; and the whole
+turn's ratio to ours. With --tool each turn calls one tool, so that a bare one is two calls and a function.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Bench:
 
         self.url, self.folder = url, folder
         self.tools = [add] if tool else []
+        self.loop = asyncio.new_event_loop()
         self.client = openai.OpenAI(base_url=url, api_key="k", max_retries=0)
 
     def bare(self) -> Turn:
@@ -74,6 +76,27 @@ class Bench:
                     return
                 for call in message.tool_calls:
                     history.append({"role": "tool", "tool_call_id": call.id, "content": add(1, 2)})
+
+        return turn
+
+    def llm_alone(self) -> Turn:
+        """The same requests with nothing around them, by our own client: the floor."""
+        from ai_infra import LLM
+        from ai_infra.llm.tools import Tool
+
+        llm = LLM(base_url=self.url, api_key="k", model="gpt-4o")
+        history: list[Any] = [{"role": "system", "content": SYSTEM}]
+        tools = [Tool(tool).to_openai() for tool in self.tools] or None
+
+        def turn() -> None:
+            history.append({"role": "user", "content": ASKED})
+            while True:
+                answer = llm.chat(history, tools=tools)
+                history.append(answer.messages[-1])
+                if not answer.tool_calls:
+                    return
+                for call in answer.tool_calls:
+                    history.append({"role": "tool", "tool_call_id": call["id"], "content": add(1, 2)})
 
         return turn
 
@@ -136,9 +159,8 @@ class Bench:
             model=OpenAIChatCompletionsModel("gpt-4o", client),
         )
         session = SQLiteSession("s", path)
-        # One event loop for the session, as a server has: run_sync would add to every turn.
-        loop = asyncio.new_event_loop()
-        return lambda: loop.run_until_complete(Runner.run(agent, ASKED, session=session)) and None
+        # One event loop for all, as a server has: run_sync would add to every turn.
+        return lambda: self.loop.run_until_complete(Runner.run(agent, ASKED, session=session)) and None
 
     def openai_agents_memory(self) -> Turn:
         return self._openai_agents(":memory:")
@@ -149,6 +171,7 @@ class Bench:
 
 KINDS = (
     "bare",
+    "llm_alone",
     "ours_memory",
     "ours_sqlite",
     "langgraph_memory",
@@ -194,12 +217,13 @@ def main() -> None:
                     times[kind].append(statistics.median(taken))
     server.communicate()
     medians = {kind: statistics.median(found) * 1e3 for kind, found in times.items()}
-    bare = medians["bare"]
-    print(f"{mode} turns, {options.turns} a session, {options.rounds} rounds; bare call {bare:.2f} ms")
-    for kind in KINDS[1:]:
-        ours = medians["ours_" + kind.rsplit("_", 1)[1]] - bare
-        over = medians[kind] - bare
-        print(f"{kind:<22} {medians[kind]:>8.2f} ms   over bare {over:>7.2f} ms   × ours {over / ours:>7.1f}")
+    print(f"{mode} turns, {options.turns} a session, {options.rounds} rounds, medians in ms")
+    print(f"{'':<22} {'turn':>8} {'over bare':>10} {'over llm':>10} {'× ours':>8}")
+    for kind, median in medians.items():
+        ours = medians.get("ours_" + kind.rsplit("_", 1)[1])
+        ratio = f"{median / ours:>8.1f}" if ours else ""
+        over = (median - medians["bare"], median - medians["llm_alone"])
+        print(f"{kind:<22} {median:>8.2f} {over[0]:>10.2f} {over[1]:>10.2f} {ratio}")
 
 
 if __name__ == "__main__":

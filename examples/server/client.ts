@@ -9,8 +9,11 @@ export class Conversation {
   /** What the first `summaryIndex` messages come down to. */
   summary: string | null = null;
   summaryIndex = 0;
+  private readonly url: string;
 
-  constructor(private readonly url: string) {}
+  constructor(url: string) {
+    this.url = url;
+  }
 
   async say(text: string): Promise<string> {
     this.messages.push({ role: "user", content: text });
@@ -29,10 +32,13 @@ export class Conversation {
 
 /** A conversation that the server keeps under an id. */
 export class Session {
-  constructor(
-    private readonly url: string,
-    private readonly id: string,
-  ) {}
+  private readonly url: string;
+  private readonly id: string;
+
+  constructor(url: string, id: string) {
+    this.url = url;
+    this.id = id;
+  }
 
   /** Say something. Called again with the same turn id after a lost connection, nothing happens twice. */
   async say(text: string, turnId: string = crypto.randomUUID()): Promise<any> {

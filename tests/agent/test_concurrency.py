@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ai_infra import LLM, Agent
+from ai_infra import LLM, Agent, _flow
+from ai_infra.errors import ConflictError
 from ai_infra.llm.agent import AgentResult
 from ai_infra.llm.session import SessionStore, sqlite
 from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
 
-from tests.agent.conftest import assert_valid
+from tests.agent.conftest import Ask, assert_valid
 
 WORKERS = 16
 TURNS = 3
@@ -167,3 +168,92 @@ def test_four_processes_on_one_session(server: OpenAIServer, tmp_path: Path) -> 
     assert len(acknowledged["s"]) == 80
     with sqlite(path) as sessions:
         check(sessions, acknowledged)
+
+
+def test_a_turn_that_was_overtaken_is_made_again(
+    server: OpenAIServer, llm: LLM, tmp_path: Path, ask: Ask
+) -> None:
+    """On what the other one has left, with the tools' results of the first try."""
+    made: list[str] = []
+
+    def note(text: str) -> str:
+        """Write down."""
+        made.append(text)
+        return f"note {len(made)}"
+
+    with sqlite(tmp_path / "s.db") as mine, sqlite(tmp_path / "s.db") as others:
+        agent = Agent(llm=llm, session=mine, tools=[note])
+        server.reply("first")
+        agent.run("one", session_id="s")
+
+        def overtake(request: Request) -> Reply:
+            others.append("s", [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}])
+            return Reply("too late")
+
+        call = Reply.tools(("note", {"text": "a"}))
+        server.reply(call, overtake, call, Reply.tools(("note", {"text": "b"})), "in time")
+        result = ask(agent, "two", session_id="s")
+        assert result == "in time"
+        assert made == ["a", "b"]
+        contents = [message["content"] for message in mine.messages("s")]
+        assert contents == ["one", "first", "x", "y", "two", None, "note 1", None, "note 2", "in time"]
+        assert [message["content"] for message in server.chats[3].messages][:4] == ["one", "first", "x", "y"]
+        info = mine.get("s")
+        assert info is not None
+        assert info.turns == 3
+
+
+def test_who_reads_a_stream_is_told_that_it_begins_again(
+    server: OpenAIServer, llm: LLM, tmp_path: Path
+) -> None:
+    with sqlite(tmp_path / "s.db") as mine, sqlite(tmp_path / "s.db") as others:
+
+        def overtake(request: Request) -> Reply:
+            others.append("s", [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}])
+            return Reply("too late")
+
+        server.reply(overtake, "in time")
+        events = list(Agent(llm=llm, session=mine).stream("two", session_id="s"))
+        assert [event.type for event in events] == ["text"] * 2 + ["turn_restarted"] + ["text"] * 2
+
+
+def test_the_same_turn_made_by_two_is_there_once(
+    server: OpenAIServer, llm: LLM, tmp_path: Path, ask: Ask
+) -> None:
+    """A client that asked again, and reached another worker: both answer with what is stored."""
+    with sqlite(tmp_path / "s.db") as mine, sqlite(tmp_path / "s.db") as others:
+        other = Agent(llm=llm, session=others)
+
+        def overtake(request: Request) -> Reply:
+            server.reply("theirs")
+            assert other.run("one", session_id="s", turn_id="t") == "theirs"
+            return Reply("mine")
+
+        server.reply(overtake)
+        result = ask(Agent(llm=llm, session=mine), "one", session_id="s", turn_id="t")
+        assert (result, len(mine.messages("s"))) == ("theirs", 2)
+        server.reply("next")
+        assert mine.turns._logs["s"].length == 2
+        assert len(ask(Agent(llm=llm, session=mine), "two", session_id="s").messages) == 4
+        assert [message["content"] for message in server.chats[-1].messages] == ["one", "theirs", "two"]
+
+
+def test_who_lost_a_race_is_let_finish(server: OpenAIServer, llm: LLM, tmp_path: Path) -> None:
+    """The others wait as long as it has asked for, and no longer than they were told to."""
+    with sqlite(tmp_path / "s.db") as loser, sqlite(tmp_path / "s.db", wait=0.3) as other:
+        turn = _flow.run(loser.turns.begin("s", "t"))
+        _flow.run(loser.turns.again(turn))
+        with pytest.raises(ConflictError, match="other workers"):
+            Agent(llm=llm, session=other).run("a", session_id="s")
+        assert server.chats == []
+        _flow.run(loser.turns.append(turn, [{"role": "user", "content": "mine"}], turn.state))
+        loser.turns.end(turn)
+        assert len(Agent(llm=llm, session=other).run("a", session_id="s").messages) == 3
+    # A worker that died is not waited for for ever.
+    now = [1_000.0]
+    with sqlite(tmp_path / "t.db", clock=lambda: now[0], wait=0.3) as store:
+        turn = _flow.run(store.turns.begin("s", "t"))
+        _flow.run(store.turns.again(turn))
+        store.turns.end(turn)
+        now[0] += 61
+        assert Agent(llm=llm, session=store).run("a", session_id="s")

@@ -135,6 +135,7 @@ def test_summaries_roll_and_stay_with_the_session(server: OpenAIServer, llm: LLM
     assert 2 <= len(asked) <= 20
     # Every question was put before the summarizer once, and none twice.
     told = "\n".join(str(request.messages[1]["content"]) for request in asked)
+    assert info is not None
     for number in range(info.summarized // 2):
         assert told.count(f"Question {number}\n") == 1
     assert len(store_messages(path)) == 120

@@ -3,7 +3,6 @@
 Only what a reader fills in is filled in: the environment, and for the two that name PostgreSQL the backend
 (the tests of that backend run them on it).
 """
-# ruff: noqa: E501 - the snippets stand as they are on the page
 
 from __future__ import annotations
 

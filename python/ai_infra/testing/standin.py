@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ai_infra.testing.replies import Reply, Request
 from ai_infra.testing.wire import estimate
 
 LABEL = "[local stand-in, no model]"
+_SHORT = 40  # characters: what is shorter is a greeting as a rule, in scripts that spell words out
 _LONG = 240  # characters: what is longer is data, not a sentence
 SUMMARY_TOKENS = 256  # the bound of a summary when the request names none
 
@@ -71,7 +73,7 @@ def answer(texts: Sequence[tuple[str, str]]) -> str:
 def summarize(texts: Sequence[tuple[str, str]], tokens: int) -> str:
     """The sentences with the most facts, in their order, within ``tokens``.
 
-    A fact is a number, a name (a capital inside a sentence), or a word in quotes or code marks. Sentences
+    Facts are numbers and words that few sentences have. Sentences
     that only ask for the summary are left out, and what is too long to be one.
     """
     content = [text for role, text in texts if role != "system"]
@@ -81,7 +83,8 @@ def summarize(texts: Sequence[tuple[str, str]], tokens: int) -> str:
             if len(sentence) <= _LONG and LABEL not in sentence and not _FRAME.search(sentence):
                 seen.setdefault(sentence)
     sentences = list(seen)
-    ranked = sorted(range(len(sentences)), key=lambda n: (-_facts(sentences[n]), n))
+    spread = Counter(word for sentence in sentences for word in _words(sentence))
+    ranked = sorted(range(len(sentences)), key=lambda n: (-_facts(sentences[n], spread), n))
     kept: list[int] = []
     left = tokens - estimate(LABEL) - 1
     for n in ranked:
@@ -149,11 +152,11 @@ def _words(text: str) -> set[str]:
     return {word.removesuffix("s") for word in _WORD.findall(text.lower())} - _COMMON
 
 
-def _facts(sentence: str) -> int:
-    inside = sentence[1:]
-    return (
-        2 * len(re.findall(r"\d[\d.,:/-]*", sentence))
-        + len(re.findall(r"(?<![.!?] )\b[A-ZÀ-ÞА-ЯΑ-Ω]\w+", inside))
-        + len(re.findall(r"[\"“”`«»]", sentence)) // 2
-        + len(re.findall(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]", sentence)) // 8
-    )
+def _facts(sentence: str, spread: Mapping[str, int]) -> float:
+    """How much a sentence tells: its words, rare ones more, and its numbers; greetings come to little."""
+    words = _words(sentence)
+    if len(sentence) < _SHORT and sentence.isascii():
+        return 0.0
+    rare = sum(1 / spread[word] ** 0.5 for word in words if len(word) > 3 or not word.isascii())
+    numbers = min(3, len(re.findall(r"\d[\d.,:/-]*", sentence)))
+    return (rare + numbers) / max(1, len(words)) ** 0.5

@@ -8,7 +8,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from ai_infra._core import check_key
 from ai_infra._flow import Flow, arun, run
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.agent import telemetry
@@ -20,10 +19,10 @@ from ai_infra.llm.agent.setup import setup
 from ai_infra.llm.agent.stream import AgentStream, AsyncAgentStream
 from ai_infra.llm.agent.turn import Progress, Runner
 from ai_infra.llm.session.log import parsed
-from ai_infra.llm.session.store import SessionStore, new_id
-from ai_infra.llm.session.turns import OpenTurn, row_of
+from ai_infra.llm.session.store import SessionStore
+from ai_infra.llm.session.turns import OpenTurn, new_id, row_of
 from ai_infra.llm.tools.tool import Tool
-from ai_infra.messages import AnyMessage, HumanMessage, as_list, message_text
+from ai_infra.messages import AnyMessage, HumanMessage, as_list, fields_of, to_message
 
 __all__ = ["Agent"]
 
@@ -286,22 +285,15 @@ class Agent:
                     "Agent(session=ai_infra.llm.session.memory())."
                 )
             name = new_id()
-            progress = yield from runner.alone(name, given)
+            progress = yield from runner.alone(name, [to_message(dict(fields_of(one))) for one in given])
             result = _result(progress, name, None)
             if self._indexer is not None and user is not None:
                 self._indexer.submit(user, name, partial(list, result.new_messages))
             return result
         given = parsed([row_of(message) for message in given])  # refused here rather than at the turn's end
-        check_key(name := new_id() if turn_id is None else turn_id)
-        turn = yield from turns.begin(new_id() if session_id is None else session_id, name)
+        turn = yield from turns.begin(new_id() if session_id is None else session_id, turn_id)
         span = telemetry.agent(turn.session, self._setup.model)
         try:
-            if turn_id is not None and turn.head is not None:
-                earlier = yield from turns.found(turn)
-                if earlier is not None:
-                    return _result(
-                        Progress(earlier, text=message_text(earlier[-1])), turn.session, self._log(turn)
-                    )
             progress = yield from runner.in_session(turns, turn, given, span)
         except Exception as error:
             span.failed(type(error).__name__)
@@ -318,7 +310,7 @@ class Agent:
         user = self._user(user_id)
         if turns is None:
             raise ConfigurationError("resume() needs a session store: Agent(session=...).")
-        turn = yield from turns.begin(session_id, new_id())
+        turn = yield from turns.begin(session_id, None)
         span = telemetry.agent(session_id, self._setup.model)
         try:
             progress = yield from resume(runner, turns, turn, decision, retry=retry, span=span)
@@ -332,7 +324,7 @@ class Agent:
 
     def _stored(self, progress: Progress, turn: OpenTurn, user: str | None) -> AgentResult:
         result = _result(progress, turn.session, self._log(turn))
-        if self._indexer is not None and user is not None and not result.paused:
+        if self._indexer is not None and user is not None and not result.paused and result.steps:
             self._indexer.submit(user, turn.session, lambda: result.messages)
         return result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 __all__ = ["AgentEvent", "TextDelta", "ToolFinished", "ToolStarted", "TurnRestarted"]
 
@@ -13,7 +13,7 @@ class TextDelta(str):
     """A piece of the model's text, as soon as the service sends it. It is a string."""
 
     __slots__ = ()
-    type: ClassVar[str] = "text"
+    type: ClassVar[Literal["text"]] = "text"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ToolStarted:
         arguments: JSON, as the model wrote it.
     """
 
-    type: ClassVar[str] = "tool_started"
+    type: ClassVar[Literal["tool_started"]] = "tool_started"
     call_id: str
     name: str
     arguments: str
@@ -43,7 +43,7 @@ class ToolFinished:
         failed: whether it is an error.
     """
 
-    type: ClassVar[str] = "tool_finished"
+    type: ClassVar[Literal["tool_finished"]] = "tool_finished"
     call_id: str
     name: str
     content: str
@@ -54,7 +54,7 @@ class ToolFinished:
 class TurnRestarted:
     """Another worker continued the session first: the turn begins again, and what was shown of it is void."""
 
-    type: ClassVar[str] = "turn_restarted"
+    type: ClassVar[Literal["turn_restarted"]] = "turn_restarted"
 
 
 AgentEvent: TypeAlias = TextDelta | ToolStarted | ToolFinished | TurnRestarted

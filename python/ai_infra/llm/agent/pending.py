@@ -25,8 +25,7 @@ from ai_infra.llm.agent.result import PendingAction
 from ai_infra.llm.agent.telemetry import Span
 from ai_infra.llm.agent.turn import Progress, Runner, calls_of
 from ai_infra.llm.response import Usage
-from ai_infra.llm.session.store import new_id
-from ai_infra.llm.session.turns import OpenTurn, Turns
+from ai_infra.llm.session.turns import OpenTurn, Turns, new_id
 from ai_infra.messages import ToolMessage, to_messages
 
 DECLINED = "The user declined this call; it was not made."

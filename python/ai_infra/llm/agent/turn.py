@@ -22,7 +22,7 @@ from ai_infra.llm.memory.tokens import counter_for
 from ai_infra.llm.response import Usage
 from ai_infra.llm.session.turns import OpenTurn, Turns
 from ai_infra.llm.tools.tool import Tool
-from ai_infra.messages import SystemMessage, ToolMessage
+from ai_infra.messages import SystemMessage, ToolMessage, message_text
 
 log = logging.getLogger("ai_infra.agent")
 
@@ -109,6 +109,12 @@ class Runner:
         """A turn that is appended to a session, on what the session holds when it is appended."""
         progress = Progress(list(given))
         for _ in range(MOST_TRIES):
+            earlier = (yield from turns.found(turn)) if turn.named else None
+            if earlier is not None:
+                text = message_text(earlier[-1])
+                if self._streaming and text:
+                    yield Emit(TextDelta(text))
+                return Progress(earlier, text=text)
             if turn.state.pending is not None:
                 raise AgentError(
                     f"the session {turn.session!r} waits for a decision about a tool call: "

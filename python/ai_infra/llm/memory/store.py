@@ -16,6 +16,7 @@ from ai_infra.errors import ConfigurationError
 from ai_infra.llm.memory.store_embedder import resolve_embedder
 from ai_infra.llm.memory.store_io import StoreFiles
 from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
+from ai_infra.llm.memory.store_postgres import OpensPostgres
 from ai_infra.llm.memory.store_scoped import ScopedMemory
 from ai_infra.storage.backend import StoreBackend
 from ai_infra.storage.local import MAX_VALUE_BYTES, LocalBackend
@@ -29,7 +30,7 @@ Hits = list[ScoredItem]
 Namespaces = list[tuple[str, ...]]
 
 
-class MemoryStore(ScopedMemory, StoreFiles):
+class MemoryStore(OpensPostgres, ScopedMemory, StoreFiles):
     """A namespaced key-value store with expiry, versions, filters and search.
 
     ``MemoryStore()`` keeps everything in memory, ``MemoryStore.sqlite(path)`` in one file that threads and

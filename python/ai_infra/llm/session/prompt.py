@@ -41,10 +41,14 @@ class Policy:
 
 @dataclass
 class OpenTurn:
-    """A turn that is under way, and the session as it was read for it."""
+    """A turn that is under way, and the session as it was read for it.
+
+    ``named`` says that the turn's id came from outside, so that somebody else may be making the same turn.
+    """
 
     session: str
     turn_id: str
+    named: bool = False
     log: Log = field(default_factory=lambda: Log(0))
     head: Head | None = None
     state: State = field(default_factory=State)
@@ -111,8 +115,11 @@ def shown(
     elif result.action == "trimmed":
         if policy.summarize:
             log.warning("turn %s: no summary could be made; the prompt was trimmed instead", turn.turn_id)
-        if policy.max_tokens is None and known is None and model:
-            model_info(model)  # warns, once, that a window was assumed
+        if policy.max_tokens is None and known is None:
+            if model:
+                model_info(model)  # warns, once, that a window was assumed
+            else:
+                log.warning("nobody says what model this is: prompts are kept within %d tokens", budget)
     return result.messages
 
 

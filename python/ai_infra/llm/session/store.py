@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from ai_infra._flow import Flow, arun, run
 from ai_infra.errors import ConfigurationError, ConflictError, InvalidInputError, SessionNotFoundError
 from ai_infra.llm.session.log import parsed
 from ai_infra.llm.session.state import State
-from ai_infra.llm.session.turns import Policy, Turns, row_of
+from ai_infra.llm.session.turns import Policy, Turns, new_id, row_of
 from ai_infra.messages import AnyMessage, as_list
 from ai_infra.storage.sessions import Head, SessionBackend
 
@@ -222,11 +221,11 @@ class SessionStore:
 
         A turn that is under way then finds the session gone, and begins a new one under the same id.
         """
-        return run(self._backend.delete(session_id))
+        return run(self._delete(session_id))
 
     async def adelete(self, session_id: str) -> bool:
         """:meth:`delete` for asyncio."""
-        return await arun(self._backend.delete(session_id))
+        return await arun(self._delete(session_id))
 
     def close(self) -> None:
         """Let running operations finish, then close. Later calls raise ``StorageClosedError``."""
@@ -254,6 +253,11 @@ class SessionStore:
 
     # The operations, each written once
     # ------------------------------------------------------------------------
+
+    def _delete(self, session_id: str) -> Flow[bool]:
+        there = yield from self._backend.delete(session_id)
+        self.turns.forget(session_id)
+        return there
 
     def _head(self, session_id: str) -> Flow[Head | None]:
         tail = yield from self._backend.load(session_id, ref=0, start=0, last=0)
@@ -298,8 +302,8 @@ class SessionStore:
         rows = [row_of(message) for message in as_list(messages)]
         if not rows:
             raise InvalidInputError("there are no messages to append.")
-        turns, name = self.turns, new_id() if turn_id is None else turn_id
-        turn = yield from turns.begin(session_id, name)
+        turns = self.turns
+        turn = yield from turns.begin(session_id, turn_id)
         try:
             while True:
                 try:
@@ -336,11 +340,6 @@ class SessionStore:
         if made is None:
             raise _not_found(session_id)
         return SessionInfo.of(name, made)
-
-
-def new_id() -> str:
-    """An id that nobody has used."""
-    return uuid.uuid4().hex
 
 
 def _not_found(session_id: str) -> SessionNotFoundError:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from ai_infra._core import canonical_json
+from ai_infra._core import canonical_json, check_key
 from ai_infra._flow import Call, Flow
 from ai_infra.errors import ConflictError, SessionNotFoundError
 from ai_infra.llm.memory.middleware import SummarizationMiddleware
@@ -29,7 +30,7 @@ from ai_infra.llm.session.state import State
 from ai_infra.messages import fields_of
 from ai_infra.storage.sessions import SessionBackend
 
-__all__ = ["OpenTurn", "Policy", "Turns", "row_of"]
+__all__ = ["OpenTurn", "Policy", "Turns", "new_id", "row_of"]
 
 log = logging.getLogger("ai_infra.session")
 
@@ -59,10 +60,12 @@ class Turns:
         """Microseconds since 1970 UTC."""
         return round(self._clock() * 1_000_000)
 
-    def begin(self, session: str, turn_id: str) -> Flow[OpenTurn]:
+    def begin(self, session: str, turn_id: str | None) -> Flow[OpenTurn]:
         """Wait for the turns before this one, and read the session. :meth:`end` must follow."""
+        turn = OpenTurn(session, new_id() if turn_id is None else turn_id, named=turn_id is not None)
+        check_key(session)
+        check_key(turn.turn_id)
         yield from self._gate.enter(session)
-        turn = OpenTurn(session, turn_id)
         try:
             yield from self.load(turn)
         except BaseException:
@@ -103,6 +106,8 @@ class Turns:
         log.info("turn %s lost a race, and is made again on what is there now", turn.turn_id)
         while True:
             yield from self.load(turn)
+            if turn.named and (yield from self.found(turn)) is not None:
+                return
             until = self.now() + round(LEASE * 1e6)
             try:
                 yield from self.keep(turn, replace(turn.state, lease=[turn.turn_id, until]))
@@ -122,7 +127,8 @@ class Turns:
 
     def found(self, turn: OpenTurn) -> Flow[list[Any] | None]:
         """The messages of the turn where it was appended before."""
-        assert turn.head is not None
+        if turn.head is None:
+            return None
         there = yield from self._backend.turn(turn.head.ref, turn.turn_id)
         if there is None:
             return None
@@ -149,6 +155,11 @@ class Turns:
             while len(self._logs) > KNOWN_SESSIONS:
                 self._logs.popitem(last=False)
 
+    def forget(self, session: str) -> None:
+        """Drop what is kept in memory of a session."""
+        with self._lock:
+            self._logs.pop(session, None)
+
     def append(self, turn: OpenTurn, messages: Sequence[Any], state: State) -> Flow[None]:
         """Append the messages of the turn and set the state, in one transaction. Ends nothing else.
 
@@ -160,6 +171,13 @@ class Turns:
         head = yield from self._backend.append(
             turn.session, turn.expected, turn.turn_id, rows, state.dump(), self.now()
         )
+        if turn.named:
+            there = yield from self._backend.turn(head.ref, turn.turn_id)
+            found = [] if there is None else (yield from self._backend.read(head.ref, there.start, there.end))
+            if found != rows:
+                raise ConflictError(
+                    f"the turn {turn.turn_id!r} was appended by somebody else, with another answer."
+                )
         if turn.log.ref != head.ref:
             turn.log = Log(head.ref)
         if head.length == turn.log.length + len(rows):
@@ -199,6 +217,11 @@ class Turns:
                     f"the session {turn.session!r} was deleted while a turn was under way."
                 )
             turn.log.fill(missing.start, rows)
+
+
+def new_id() -> str:
+    """An id that nobody has used."""
+    return uuid.uuid4().hex
 
 
 def row_of(message: Any) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property, update_wrapper
 from typing import Any, get_type_hints
 
 from ai_infra.errors import ConfigurationError
-from ai_infra.llm.tools.schema import Arguments, describe
+from ai_infra.llm.tools.schema import Arguments, arguments_of, describe
 
 __all__ = ["Tool"]
 
@@ -61,6 +61,12 @@ class Tool:
         self.is_async: bool = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
         )
+        if self.is_async and hasattr(function, "__code__"):
+            # What `inspect.iscoroutinefunction` looks at in objects that stand for functions: frameworks ask it
+            # whether to await.
+            self.__code__ = function.__code__
+            self.__defaults__ = getattr(function, "__defaults__", None)
+            self.__kwdefaults__ = getattr(function, "__kwdefaults__", None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -97,7 +103,7 @@ class Tool:
             hints = get_type_hints(self.function, include_extras=True)
         except (NameError, TypeError, AttributeError):
             hints = dict(getattr(self.function, "__annotations__", {}))
-        return Arguments(self.name, self.__signature__, hints, self._described)
+        return arguments_of(self.name, self.function, self.__signature__, hints, self._described)
 
     def bind(self, arguments: str | Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a model's call, checked and converted: what to pass by position and by name.

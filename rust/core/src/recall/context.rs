@@ -1,8 +1,9 @@
 //! What a result gives to read: the messages that brought it, not the whole chunk.
 //!
 //! The strongest messages of all sessions that fill the reading budget are each shown by the first result whose chunk
-//! holds them. Once that much is shown, results show what belongs to the next budget, and so on. A result that would show
-//! nothing shows its strongest message not shown yet.
+//! holds them. Once that much is shown, results show what belongs to the next budget, and so on, from their whole session:
+//! what was too weak for an earlier chunk's turn is not lost. A result that would show nothing shows the strongest message
+//! of its chunk not shown yet.
 #![expect(
     clippy::indexing_slicing,
     reason = "Flat message numbers come from the layout that sized the arrays; session positions likewise."
@@ -68,7 +69,13 @@ pub(super) fn choose(
     for (chunk, _) in chosen {
         let inside = spans[*chunk].0 as usize..spans[*chunk].1 as usize;
         let within = budget.max(1).saturating_mul(given / budget.max(1) + 1);
-        let mut take: Vec<usize> = inside.clone().filter(|i| ends[*i] <= within && !shown[*i]).collect();
+        let around = if given < budget {
+            inside.clone()
+        } else {
+            let s = layout.session_of[inside.start] as usize;
+            layout.message[s]..layout.message[s + 1]
+        };
+        let mut take: Vec<usize> = around.filter(|i| ends[*i] <= within && !shown[*i]).collect();
         if take.is_empty() {
             let next = inside.filter(|i| !shown[*i] && length(*i) > 0);
             take.extend(next.max_by(|a, b| density[*a].total_cmp(&density[*b]).then(b.cmp(a))));

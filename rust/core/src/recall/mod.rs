@@ -101,7 +101,8 @@ pub struct Hit {
     /// 0 to 1, falling with rank: how much of the question the best result answers, times this one's strength beside it.
     pub score: f32,
     /// What to read: whole messages, or passages of long ones, that brought the chunk here and that no result before it
-    /// shows already. In the order of the conversation.
+    /// shows already; beyond the first reading budget also strong messages of the same session outside the chunk. In the
+    /// order of the conversation.
     pub context: Vec<Span>,
     /// The message that brought it.
     pub best: u32,

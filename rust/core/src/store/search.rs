@@ -3,7 +3,8 @@
 //! or process has written is found by the next search.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -44,9 +45,20 @@ pub type Scored = (Item, f32);
 type Shared = Arc<RwLock<NamespaceIndex>>;
 
 /// The loaded indexes of a store, by namespace.
-#[derive(Debug, Default)]
+///
+/// A forked child starts with none: another thread of the parent may have held one of the locks at that moment,
+/// and in the child nobody would ever open it.
+#[derive(Debug)]
 pub(super) struct Indexes {
+    pid: u32,
     loaded: Mutex<Loaded>,
+    child: OnceLock<Box<Indexes>>,
+}
+
+impl Default for Indexes {
+    fn default() -> Self {
+        Self { pid: process::id(), loaded: Mutex::default(), child: OnceLock::new() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,11 +72,20 @@ struct Loaded {
 impl Indexes {
     /// Drops every index, and with it every text it was made of.
     pub fn forget(&self) {
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Loaded::default();
+        *self.lock() = Loaded::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loaded> {
+        let pid = process::id();
+        let mut here = self;
+        while here.pid != pid {
+            here = here.child.get_or_init(Box::default);
+        }
+        here.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, path: &[u8]) -> Shared {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.lock();
         loaded.clock += 1;
         let clock = loaded.clock;
         if let Some(known) = loaded.by_path.get_mut(path) {
@@ -78,7 +99,7 @@ impl Indexes {
 
     /// Notes how many items an index holds now, and makes room.
     fn weigh(&self, path: &[u8], len: usize) {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.lock();
         let Some(known) = loaded.by_path.get_mut(path) else { return };
         // An index costs something also when it is small.
         let weight = len + 20;

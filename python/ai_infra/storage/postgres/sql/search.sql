@@ -1,0 +1,86 @@
+-- Statements of search: what an index of a namespace is made of, and what changed since it was.
+
+-- name: load
+SELECT clock.snapshot, clock.start, clock.model, clock.at, found.*
+FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS start,
+             (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
+             (SELECT at FROM {now} AS clock (at)) AS at) AS clock
+LEFT JOIN LATERAL (
+    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, hash, vector
+    FROM {schema}.items LEFT JOIN {schema}.vectors USING (tenant, ns, key)
+    WHERE items.tenant = %(tenant)s AND {where}
+    ORDER BY created_at, items.ns, items.key
+) AS found ON true
+
+-- name: changes
+SELECT clock.snapshot, clock.start, clock.model, clock.at, found.*
+FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS start,
+             (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
+             (SELECT at FROM {now} AS clock (at)) AS at) AS clock
+LEFT JOIN LATERAL (
+    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, hash, vector
+    FROM {schema}.items LEFT JOIN {schema}.vectors USING (tenant, ns, key)
+    WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
+      AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
+    UNION ALL
+    SELECT ns, key, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM {schema}.removals AS items
+    WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
+      AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
+) AS found ON true
+
+-- name: forget_removals
+DELETE FROM {schema}.removals WHERE at < statement_timestamp() - interval '1 day'
+
+-- name: adopt
+INSERT INTO {schema}.embedders AS held (tenant, model)
+SELECT %(tenant)s, %(model)s
+WHERE %(model)s = 'local' OR NOT EXISTS (SELECT 1 FROM {schema}.items WHERE tenant = %(tenant)s)
+ON CONFLICT (tenant) DO UPDATE SET model = excluded.model, dimensions = NULL
+WHERE held.model <> excluded.model AND NOT EXISTS (SELECT 1 FROM {schema}.items WHERE items.tenant = held.tenant)
+
+-- name: held
+SELECT model, dimensions FROM {schema}.embedders WHERE tenant = %(tenant)s
+
+-- name: set_dimensions
+UPDATE {schema}.embedders SET dimensions = %(size)s
+WHERE tenant = %(tenant)s AND model = %(model)s AND dimensions IS NULL
+
+-- name: known
+SELECT DISTINCT ON (hash) hash, vector FROM {schema}.vectors
+WHERE tenant = %(tenant)s AND hash = ANY (%(hash)s::bytea[])
+
+-- name: put_vectors
+INSERT INTO {schema}.vectors (tenant, ns, key, hash, vector)
+SELECT %(tenant)s, ns, key, hash, vector
+FROM unnest(%(ns)s::bytea[], %(key)s::text[], %(hash)s::bytea[], %(vector)s::bytea[]) AS new (ns, key, hash, vector)
+ORDER BY ns, key COLLATE "C"
+ON CONFLICT (tenant, ns, key) DO UPDATE SET hash = excluded.hash, vector = excluded.vector
+
+-- name: drop_vectors
+DELETE FROM {schema}.vectors AS old
+USING unnest(%(ns)s::bytea[], %(key)s::text[]) AS place (ns, key)
+WHERE old.tenant = %(tenant)s AND old.ns = place.ns AND old.key = place.key
+
+-- name: everything
+SELECT ns, key, change::text, value FROM {schema}.items WHERE tenant = %(tenant)s ORDER BY ns, key
+
+-- name: quiet
+LOCK TABLE {schema}.items IN SHARE ROW EXCLUSIVE MODE
+
+-- name: unchanged
+SELECT (SELECT count(*) FROM {schema}.items WHERE tenant = %(tenant)s) = cardinality(%(key)s::text[])
+   AND NOT EXISTS (
+    SELECT 1 FROM unnest(%(ns)s::bytea[], %(key)s::text[], %(change)s::text[]) AS seen (ns, key, change)
+    LEFT JOIN {schema}.items AS old ON old.tenant = %(tenant)s AND old.ns = seen.ns AND old.key = seen.key
+    WHERE old.change::text IS DISTINCT FROM seen.change)
+
+-- name: clear_vectors
+DELETE FROM {schema}.vectors WHERE tenant = %(tenant)s
+
+-- name: give
+INSERT INTO {schema}.embedders (tenant, model, dimensions) VALUES (%(tenant)s, %(model)s, %(size)s)
+ON CONFLICT (tenant) DO UPDATE SET model = excluded.model, dimensions = excluded.dimensions
+
+-- name: touch
+UPDATE {schema}.items SET change = pg_current_xact_id() WHERE tenant = %(tenant)s

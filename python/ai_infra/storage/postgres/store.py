@@ -1,0 +1,349 @@
+"""``MemoryStore`` on PostgreSQL: items. See ``sql/items.sql`` for the statements."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ai_infra._core import canonical_json, check_key, check_namespace, check_query
+from ai_infra._flow import Call, Flow
+from ai_infra.embeddings.base import embed_query
+from ai_infra.errors import (
+    ConflictError,
+    InvalidInputError,
+    InvalidNamespaceError,
+    InvalidTextError,
+    InvalidValueError,
+)
+from ai_infra.storage.backend import Place, Row, Scored, Write
+from ai_infra.storage.local import MAX_VALUE_BYTES
+from ai_infra.storage.postgres.documents import document
+from ai_infra.storage.postgres.filters import compile_filter
+from ai_infra.storage.postgres.mirror import Mirrors
+from ai_infra.storage.postgres.names import ALL, decode, encode, subtree
+from ai_infra.storage.postgres.vectors import VectorBackend
+from ai_infra.storage.postgres.work import Ask, Script, work
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+T = TypeVar("T")
+
+
+class Ready(NamedTuple):
+    """A write that was checked."""
+
+    ns: bytes
+    key: str
+    json: str
+    document: str | None
+    write: Write
+
+
+class PostgresBackend(VectorBackend):
+    """Items in a PostgreSQL database; further arguments as for ``VectorBackend``.
+
+    Args:
+        dsn: a URL or a libpq connection string.
+        max_value_bytes: the largest value, as JSON.
+    """
+
+    def __init__(self, dsn: str, *, max_value_bytes: int = MAX_VALUE_BYTES, **options: Any) -> None:
+        super().__init__(dsn, **options)
+        self._max_value_bytes = max_value_bytes
+        self._mirrors = Mirrors(None if self._embedder is None else self._model)
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+        """Write all or none."""
+        ready = self._check(writes)
+        waves = _waves(ready)
+        asks = [
+            (name, group, self._ask_put(name, group, now))
+            for wave in waves
+            for name, group in _kinds(wave).items()
+        ]
+        vectors: list[Any] = []
+        yield from self._adopt()
+        if self._embedder is not None:
+            vectors = yield from self._vectors(self._texts_of(writes))
+        atomic = bool(vectors) or len(asks) > 1 or (len(ready) > 1 and asks[0][0] in ("put_new", "put_over"))
+
+        def script() -> Script[list[Any]]:
+            answers = []
+            for _, group, statement in asks:
+                rows = yield statement
+                if len(rows) < len(group):
+                    yield from self._conflict(group, rows, now)
+                answers.append((group, rows))
+            if vectors:
+                yield from self._write_vectors([(item.ns, item.key) for item in ready], vectors)
+            return answers
+
+        answers = yield from self._work(script, atomic=atomic)
+        done: dict[int, Row] = {}
+        for group, rows in answers:
+            stamps = {(ns, key): stamp for ns, key, *stamp in rows}
+            for item in group:
+                created, updated, expires, version = stamps[item.ns, item.key]
+                done[id(item)] = Row(decode(item.ns), item.key, item.json, created, updated, expires, version)
+        return [done[id(item)] for item in ready]
+
+    def _check(self, writes: Sequence[Write]) -> list[Ready]:
+        ready = []
+        for index, write in enumerate(writes):
+            try:
+                ns = encode(check_namespace(write.namespace))
+                check_key(write.key)
+                json = canonical_json(write.value, self._max_value_bytes)
+            except (InvalidTextError, InvalidValueError, InvalidNamespaceError, InvalidInputError) as error:
+                if len(writes) == 1:
+                    raise
+                raise type(error)(f"item {index} of the batch (nothing was written): {error}") from None
+            ready.append(Ready(ns, str(write.key), json, document(json), write))
+        return ready
+
+    def _ask_put(self, name: str, group: list[Ready], now: int) -> Ask:
+        writes = [item.write for item in group]
+        parameters: dict[str, Any] = {
+            "tenant": self._tenant,
+            "write": uuid.uuid4(),
+            "ns": [item.ns for item in group],
+            "key": [item.key for item in group],
+            "value": [item.json for item in group],
+            "doc": [item.document for item in group],
+            "until": [write.expires_at if name == "restore" else None for write in writes],
+        }
+        if name == "restore":
+            kept = [write.restored or (now, now, 1) for write in writes]
+            parameters["created"], parameters["updated"], parameters["version"] = (
+                list(column) for column in zip(*kept, strict=True)
+            )
+        else:
+            # How long it lives, not until when: only the database's clock knows what time it is.
+            parameters["life"] = [None if w.expires_at is None else w.expires_at - now for w in writes]
+            parameters["now"] = now
+        if name == "put_over":
+            parameters["expected"] = [write.expected for write in writes]
+        return Ask(self._sql[name], parameters)
+
+    def _conflict(self, group: list[Ready], rows: list[Any], now: int) -> Script[None]:
+        written = {(row[0], row[1]) for row in rows}
+        item = next(item for item in group if (item.ns, item.key) not in written)
+        found = yield Ask(
+            self._sql["get"], {"tenant": self._tenant, "ns": item.ns, "key": item.key, "now": now}
+        )
+        there = f"it has version {found[0][6]}" if found else "there is no such item"
+        raise ConflictError(
+            f"the item {item.key!r} was expected at version {item.write.expected}, and {there}; "
+            "read it again, then retry"
+        )
+
+    def delete(self, places: Sequence[Place], now: int) -> Flow[list[bool]]:
+        """Delete all in one transaction."""
+        wanted = self._places(places)
+        rows = yield from self._ask(self._sql["delete"], self._many(wanted, now))
+        live = {(ns, key): alive for ns, key, alive in rows}
+        return [live.pop(place, False) for place in wanted]
+
+    def clear(self, namespace: Any, *, recursive: bool, now: int) -> Flow[int]:
+        """Delete a namespace's items."""
+        parameters: dict[str, Any] = {"now": now}
+        where, kind = self._where(namespace, recursive, None, parameters, needed=True)
+        query = self._sql.fill("clear", kept=("clear", kind), where=where)
+        rows = yield from self._ask(query, parameters)
+        return int(rows[0][0])
+
+    def sweep(self, until: int, limit: int) -> Flow[int]:
+        """Delete a batch of expired items."""
+        # With the database's clock only the distance to now is taken from the caller.
+        age = 0 if self._caller_clock else max(0, round(time.time() * 1_000_000) - until)
+        parameters = {"now": until, "age": age, "limit": limit}
+        rows = yield from self._ask(self._sql["sweep"], parameters)
+        yield from self._ask(self._search_sql["forget_removals"], {})
+        return int(rows[0][0])
+
+    def purge(self, now: int) -> Flow[int]:
+        """Delete what expired, and have the space of deleted rows reused.
+
+        What the server keeps elsewhere (its log, replicas, backups) is the server's: see
+        ``docs/postgres.md``.
+        """
+        total = 0
+        while True:
+            parameters = {"now": now, "age": 0, "limit": 10_000}
+            rows = yield from self._ask(self._sql["sweep"], parameters)
+            total += int(rows[0][0])
+            if rows[0][0] < 10_000:
+                break
+        self._mirrors.forget()
+        yield from work(self._database, self._vacuum)
+        return total
+
+    def _vacuum(self) -> Script[None]:
+        yield Ask(self._sql["vacuum"], {})
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
+        """Read items at one moment."""
+        wanted = self._places(places)
+        if len(wanted) == 1:
+            ns, key = wanted[0]
+            parameters = {"ns": ns, "key": key, "now": now}
+            rows = yield from self._ask(self._sql["get"], parameters)
+        else:
+            rows = yield from self._ask(self._sql["get_many"], self._many(wanted, now))
+        found = {(row[0], row[1]): _row(row) for row in rows}
+        return [found.get(place) for place in wanted]
+
+    def select(
+        self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
+    ) -> Flow[list[Row]]:
+        """The live items in order."""
+        parameters: dict[str, Any] = {"now": now, "limit": limit, "offset": offset}
+        where, kind = self._where(namespace, recursive, filter, parameters)
+        query = self._sql.fill("select", kept=kind and ("select", kind), where=where)
+        rows = yield from self._ask(query, parameters)
+        return [_row(row) for row in rows]
+
+    def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
+        """How many live items."""
+        parameters: dict[str, Any] = {"now": now}
+        where, kind = self._where(namespace, recursive, filter, parameters)
+        query = self._sql.fill("count", kept=kind and ("count", kind), where=where)
+        rows = yield from self._ask(query, parameters)
+        return int(rows[0][0])
+
+    def namespaces(self, root: Any, now: int) -> Flow[list[tuple[str, ...]]]:
+        """The namespaces with a live item."""
+        low, high = ALL if root is None else subtree(encode(check_namespace(root)))
+        parameters = {"now": now, "low": low, "high": high}
+        rows = yield from self._ask(self._sql["namespaces"], parameters)
+        return [decode(row[0]) for row in rows]
+
+    def search(
+        self,
+        namespace: Any,
+        query: Any,
+        *,
+        recursive: bool,
+        filter: Any,
+        limit: int,
+        min_score: float | None,
+        now: int,
+    ) -> Flow[list[Scored]]:
+        """The live items that answer ``query`` best, ranked as the local engine ranks them."""
+        check_query(namespace, query, filter)
+        yield from self._adopt()
+        vector = None
+        if self._embedder is not None:
+            vector = (yield from embed_query(self._embedder, query)).tobytes()
+        parameters: dict[str, Any] = {"now": now}
+        where, kind = self._where(namespace, recursive, None, parameters, needed=True)
+        load = self._search_sql.fill("load", kept=("load", kind), where=where)
+        changes = self._search_sql.fill("changes", kept=("changes", kind), where=where)
+        mirror = self._mirrors.get((parameters["ns"], recursive))
+        arguments = (namespace, recursive, query, vector, filter, (limit, min_score))
+        while True:
+            base = mirror.base()
+            asked = dict(parameters)
+            if base is not None:
+                asked["oldest"], asked["seen"] = base.oldest, base.snapshot
+            rows = yield from self._ask(load if base is None else changes, asked)
+            self._check_model(rows[0][2])
+            found: list[Scored] | None = yield _off_loop(
+                partial(mirror.answer, base, rows, arguments), len(mirror) + len(rows)
+            )
+            if found is not None:
+                self._mirrors.weigh(mirror)
+                return found
+
+    # Parts --------------------------------------------------------------------------------
+
+    def _places(self, places: Sequence[Place]) -> list[tuple[bytes, str]]:
+        wanted = []
+        for namespace, key in places:
+            ns = encode(check_namespace(namespace))
+            check_key(key)
+            wanted.append((ns, str(key)))
+        return wanted
+
+    def _many(self, wanted: list[tuple[bytes, str]], now: int) -> dict[str, Any]:
+        unique = sorted(set(wanted))
+        return {
+            "now": now,
+            "ns": [ns for ns, _ in unique],
+            "key": [key for _, key in unique],
+        }
+
+    def _where(
+        self,
+        namespace: Any,
+        recursive: bool,
+        filter: Any,
+        parameters: dict[str, Any],
+        *,
+        needed: bool = False,
+    ) -> tuple[sql.Composed, str | None]:
+        """The conditions, and what tells them from others; None where a filter is among them."""
+        from psycopg import sql
+
+        conditions = compile_filter(filter, parameters)
+        kind = None if conditions else "everywhere"
+        if namespace is not None or needed:
+            ns = encode(check_namespace(namespace))
+            if recursive:
+                parameters["ns"], parameters["high"] = subtree(ns)
+                conditions.insert(0, sql.SQL("ns >= %(ns)s AND ns < %(high)s"))
+                kind = kind and "below"
+            else:
+                parameters["ns"] = ns
+                conditions.insert(0, sql.SQL("ns = %(ns)s"))
+                kind = kind and "in"
+        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")]), kind
+
+
+def _off_loop(call: Callable[[], T], items: int) -> Call:
+    """A request to compute something: on a thread, where it would hold an event loop up."""
+
+    async def here() -> T:
+        return call()
+
+    return Call(call, here if items < 500 else lambda: asyncio.to_thread(call))
+
+
+def _row(row: Sequence[Any]) -> Row:
+    return Row(decode(row[0]), *row[1:])
+
+
+def _waves(ready: list[Ready]) -> list[list[Ready]]:
+    """Parts in which no place comes twice: one statement writes a row once."""
+    seen: dict[tuple[bytes, str], int] = {}
+    waves: list[list[Ready]] = []
+    for item in ready:
+        turn = seen.get((item.ns, item.key), 0)
+        seen[item.ns, item.key] = turn + 1
+        if turn == len(waves):
+            waves.append([])
+        waves[turn].append(item)
+    return waves
+
+
+def _kinds(wave: list[Ready]) -> dict[str, list[Ready]]:
+    """The statements a wave needs, and what each writes."""
+    kinds: dict[str, list[Ready]] = {}
+    for item in wave:
+        if item.write.restored is not None:
+            name = "restore"
+        elif item.write.expected is None:
+            name = "put"
+        else:
+            name = "put_over" if item.write.expected else "put_new"
+        kinds.setdefault(name, []).append(item)
+    return kinds

@@ -1,0 +1,47 @@
+"""The contract of a storage backend, on PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ai_infra.llm.memory.store import MemoryStore
+from ai_infra.testing.contract import Clock, StoreContract, machine
+from hypothesis import settings
+
+from tests.postgres.server import Databases
+
+NIGHTLY = bool(os.environ.get("AI_INFRA_NIGHTLY"))
+
+places: dict[Path, str] = {}
+makers: list[Databases] = []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _maker(databases: Databases) -> Iterator[None]:
+    makers.append(databases)
+    yield
+    makers.clear()
+    places.clear()
+
+
+def in_postgres(clock: Clock, place: Path) -> MemoryStore:
+    if place not in places:
+        places[place] = makers[0].new()
+    return MemoryStore.postgres(places[place], clock=clock, pool_size=4)
+
+
+class TestPostgres(StoreContract):
+    def open_store(self, clock: Clock, place: Path) -> MemoryStore:
+        return in_postgres(clock, place)
+
+
+TestPostgresMachine = machine(in_postgres, durable=True).TestCase
+TestPostgresMachine.settings = settings(
+    max_examples=60 * (10 if NIGHTLY else 1),
+    stateful_step_count=50,
+    deadline=None,
+    derandomize=not NIGHTLY,
+)
