@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias, final
 
 from typing_extensions import Buffer
 
+__all__: list[str]
+
 DEBUG_BUILD: bool
 VERSION: str
 
@@ -105,7 +107,7 @@ class VectorIndex:
         dimensions: int,
         *,
         precision: Literal["f16", "i8", "f32"] = "f16",
-        graph_from: int | None = 50_000,
+        graph_from: int | None = ...,
         kernels: str | None = None,
     ) -> VectorIndex:
         """An empty index for vectors of ``dimensions`` values.

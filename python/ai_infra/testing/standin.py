@@ -8,6 +8,7 @@ always gets the same answer.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -157,6 +158,6 @@ def _facts(sentence: str, spread: Mapping[str, int]) -> float:
     words = _words(sentence)
     if len(sentence) < _SHORT and sentence.isascii():
         return 0.0
-    rare = sum(1 / spread[word] ** 0.5 for word in words if len(word) > 3 or not word.isascii())
+    rare = sum(1 / math.sqrt(spread[word]) for word in words if len(word) > 3 or not word.isascii())
     numbers = min(3, len(re.findall(r"\d[\d.,:/-]*", sentence)))
-    return (rare + numbers) / max(1, len(words)) ** 0.5
+    return (rare + numbers) / math.sqrt(max(1, len(words)))
