@@ -2,7 +2,7 @@
 
     python -m benches.postgres.bench [--sizes 100,10000,100000] [--namespaces 200]
 
-Needs ``benches/requirements.txt``. One server of its own with durable writes (fsync on), or the one that DATABASE_URL
+Needs ``benches/postgres/requirements.txt``. One server of its own with durable writes (fsync on), or the one that DATABASE_URL
 names. All ask the same embedder (384 numbers made from the words of a text), so nobody waits for a model. Figures
 are medians in milliseconds; the ratio is to the fastest of the others (above 1: we are faster).
 """
@@ -32,8 +32,14 @@ WORDS = [
 ]
 
 
+SYLLABLES = ["ba", "ke", "li", "mo", "ru", "ta", "ve", "no", "si", "du", "pa", "fe", "go", "hi", "ju"]
+MANY = [a + b + c for a in SYLLABLES for b in SYLLABLES for c in SYLLABLES]
+
+
 def sentence(dice: random.Random) -> str:
-    return " ".join(dice.choice(WORDS) for _ in range(12))
+    """Twelve words: a few that many sentences share, and rarer ones by Zipf's law."""
+    rare = [MANY[min(int(dice.paretovariate(0.7)), len(MANY)) - 1] for _ in range(9)]
+    return " ".join([*dice.choices(WORDS, k=3), *rare])
 
 
 class Embedder:

@@ -1,8 +1,9 @@
 //! The engine of `ai-infra-memory`: everything that is hot, and nothing that knows of Python.
 //!
-//! Dependencies point one way: `error` is used by all; `store` does I/O; the other modules do none.
+//! Dependencies point one way: `error` is used by all; `store` does I/O, `conversations` through it; the others do none.
 
 pub mod chunk;
+pub mod conversations;
 pub mod embed;
 pub mod error;
 pub mod fit;

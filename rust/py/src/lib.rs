@@ -1,6 +1,7 @@
 //! `ai_infra._core`: the native module. One file here for each module of the core.
 
 mod chunk;
+mod conversations;
 mod embed;
 mod error;
 mod fit;
@@ -17,6 +18,8 @@ mod vectors;
 mod _core {
     #[pymodule_export]
     use crate::chunk::message_chunks;
+    #[pymodule_export]
+    use crate::conversations::{LocalConversations, filter_matches};
     #[pymodule_export]
     use crate::embed::{local_dimensions, local_embed, local_model};
     #[pymodule_export]

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
         register_model,
     )
     from ai_infra.llm.memory.result import ContextResult
+    from ai_infra.llm.memory.store import MemoryItem, MemoryStore, ScoredItem
     from ai_infra.llm.memory.tokens import count_tokens, count_tokens_approximate
     from ai_infra.llm.memory.trim import asummarize_messages, summarize_messages, trim_messages
 
 _WHERE = {
     "ContextResult": "ai_infra.llm.memory.result",
     "SummarizationMiddleware": "ai_infra.llm.memory.middleware",
+    "MemoryItem": "ai_infra.llm.memory.store",
+    "MemoryStore": "ai_infra.llm.memory.store",
     "ModelInfo": "ai_infra.llm.memory.models",
+    "ScoredItem": "ai_infra.llm.memory.store",
     "UnknownModelWarning": "ai_infra.llm.memory.models",
     "afit_context": "ai_infra.llm.memory.fit",
     "asummarize_messages": "ai_infra.llm.memory.trim",
@@ -42,7 +46,10 @@ _WHERE = {
 
 __all__ = [
     "ContextResult",
+    "MemoryItem",
+    "MemoryStore",
     "ModelInfo",
+    "ScoredItem",
     "SummarizationMiddleware",
     "UnknownModelWarning",
     "afit_context",

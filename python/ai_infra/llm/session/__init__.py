@@ -59,7 +59,8 @@ def postgres(dsn: str, **options: Any) -> SessionStore:
     """
     from ai_infra.storage.postgres.sessions import PostgresSessionBackend
 
-    backend: dict[str, Any] = {}
+    # Time stamps follow the database's clock, unless a test brings one.
+    backend: dict[str, Any] = {"caller_clock": "clock" in options}
     store: dict[str, Any] = {}
     for name, value in options.items():
         (store if name in _STORE_OPTIONS else backend)[name] = value

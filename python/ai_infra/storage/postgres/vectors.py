@@ -106,6 +106,21 @@ class VectorBackend(PostgresBase):
             if chosen:
                 yield Ask(self._search_sql[name], {"tenant": self._tenant, **_columns(chosen, last, some)})
 
+    def _put_embedded(self, put: Ask, vectors: Sequence[StoredVector]) -> Flow[list[Any]]:
+        """Run the statement ``put`` and keep the vectors of its rows, in one statement; no rows: not done."""
+        assert put.parameters is not None
+        sizes = {len(vector) // 4 for _, vector in vectors}
+        if len(sizes) != 1:
+            return []
+        parameters = {
+            **put.parameters,
+            "model": self._model,
+            "size": sizes.pop(),
+            "hash": [digest for digest, _ in vectors],
+            "vector": [vector for _, vector in vectors],
+        }
+        return (yield from self._ask(self._search_sql["put_embedded"], parameters))
+
     def _vectors(self, texts: Sequence[str], *, anew: bool = False) -> Flow[list[StoredVector | None]]:
         """The hash and the vector of each text; None for an empty one. Asks the embedder for new texts only."""
         embedder = self._embedder

@@ -8,7 +8,11 @@ use crate::error::{Error, Result};
 pub(super) const APPLICATION_ID: i32 = 0x4149_4d6d;
 
 /// Every step from an empty file to the newest schema; never edit one that was released, append.
-const MIGRATIONS: &[&str] = &[include_str!("sql/0001_items.sql"), include_str!("sql/0002_sessions.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/0001_items.sql"),
+    include_str!("sql/0002_sessions.sql"),
+    include_str!("sql/0003_conversations.sql"),
+];
 
 /// The schema this version writes (`PRAGMA user_version`).
 pub(super) const LATEST: i32 = MIGRATIONS.len() as i32;

@@ -5,7 +5,7 @@
 INSERT INTO {schema}.items AS old
     (tenant, ns, key, value, doc, created_at, updated_at, expires_at, version, write)
 SELECT %(tenant)s, ns, key, value, coalesce(doc, value)::jsonb, at, at, coalesce(until, at + life), 1, %(write)s
-FROM unnest(%(ns)s::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
+FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
             %(life)s::bigint[]) AS new (ns, key, value, doc, until, life),
      {now} AS clock (at)
 ORDER BY ns, key COLLATE "C"
@@ -27,7 +27,7 @@ RETURNING ns, key, created_at, updated_at, expires_at, version
 INSERT INTO {schema}.items AS old
     (tenant, ns, key, value, doc, created_at, updated_at, expires_at, version, write)
 SELECT %(tenant)s, ns, key, value, coalesce(doc, value)::jsonb, at, at, coalesce(until, at + life), 1, %(write)s
-FROM unnest(%(ns)s::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
+FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
             %(life)s::bigint[]) AS new (ns, key, value, doc, until, life),
      {now} AS clock (at)
 ORDER BY ns, key COLLATE "C"
@@ -52,7 +52,7 @@ UPDATE {schema}.items AS old SET
     expires_at = coalesce(until, at + life),
     change = pg_current_xact_id(),
     write = %(write)s
-FROM unnest(%(ns)s::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
+FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
             %(life)s::bigint[], %(expected)s::bigint[]) AS new (ns, key, value, doc, until, life, expected),
      {now} AS clock (at)
 WHERE old.tenant = %(tenant)s AND old.ns = new.ns AND old.key = new.key
@@ -64,7 +64,7 @@ RETURNING old.ns, old.key, old.created_at, old.updated_at, old.expires_at, old.v
 INSERT INTO {schema}.items AS old
     (tenant, ns, key, value, doc, created_at, updated_at, expires_at, version, write)
 SELECT %(tenant)s, ns, key, value, coalesce(doc, value)::jsonb, created, updated, until, version, %(write)s
-FROM unnest(%(ns)s::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
+FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
             %(created)s::bigint[], %(updated)s::bigint[], %(version)s::bigint[])
      AS new (ns, key, value, doc, until, created, updated, version)
 ORDER BY ns, key COLLATE "C"
@@ -87,13 +87,13 @@ WHERE tenant = %(tenant)s AND ns = %(ns)s AND key = %(key)s
 
 -- name: get_many
 SELECT old.ns, old.key, value, created_at, updated_at, expires_at, version
-FROM unnest(%(ns)s::bytea[], %(key)s::text[]) AS place (ns, key)
+FROM unnest(%(ns)b::bytea[], %(key)s::text[]) AS place (ns, key)
 JOIN {schema}.items AS old ON old.tenant = %(tenant)s AND old.ns = place.ns AND old.key = place.key
 WHERE expires_at IS NULL OR expires_at > (SELECT at FROM {now} AS clock (at))
 
 -- name: delete
 DELETE FROM {schema}.items AS old
-USING unnest(%(ns)s::bytea[], %(key)s::text[]) AS place (ns, key)
+USING unnest(%(ns)b::bytea[], %(key)s::text[]) AS place (ns, key)
 WHERE old.tenant = %(tenant)s AND old.ns = place.ns AND old.key = place.key
 RETURNING old.ns, old.key, expires_at IS NULL OR expires_at > (SELECT at FROM {now} AS clock (at))
 

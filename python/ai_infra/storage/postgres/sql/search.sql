@@ -48,14 +48,48 @@ WHERE tenant = %(tenant)s AND model = %(model)s AND dimensions IS NULL
 
 -- name: known
 SELECT DISTINCT ON (hash) hash, vector FROM {schema}.vectors
-WHERE tenant = %(tenant)s AND hash = ANY (%(hash)s::bytea[])
+WHERE tenant = %(tenant)s AND hash = ANY (%(hash)b::bytea[])
 
 -- name: put_vectors
 INSERT INTO {schema}.vectors (tenant, ns, key, hash, vector)
 SELECT %(tenant)s, ns, key, hash, vector
-FROM unnest(%(ns)s::bytea[], %(key)s::text[], %(hash)s::bytea[], %(vector)s::bytea[]) AS new (ns, key, hash, vector)
+FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(hash)b::bytea[], %(vector)b::bytea[]) AS new (ns, key, hash, vector)
 ORDER BY ns, key COLLATE "C"
 ON CONFLICT (tenant, ns, key) DO UPDATE SET hash = excluded.hash, vector = excluded.vector
+
+-- name: put_embedded
+WITH held AS (
+    SELECT 1 FROM {schema}.embedders
+    WHERE tenant = %(tenant)s AND model = %(model)s AND dimensions = %(size)s
+), done AS (
+    INSERT INTO {schema}.items AS old
+        (tenant, ns, key, value, doc, created_at, updated_at, expires_at, version, write)
+    SELECT %(tenant)s, ns, key, value, coalesce(doc, value)::jsonb, at, at, at + life, 1, %(write)s
+    FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(life)s::bigint[])
+         AS new (ns, key, value, doc, life), {now} AS clock (at), held
+    ORDER BY ns, key COLLATE "C"
+    ON CONFLICT (tenant, ns, key) DO UPDATE SET
+        value = excluded.value,
+        doc = excluded.doc,
+        created_at = CASE WHEN old.expires_at <= excluded.updated_at THEN excluded.created_at
+                          ELSE old.created_at END,
+        updated_at = CASE WHEN old.expires_at <= excluded.updated_at THEN excluded.updated_at
+                          ELSE greatest(excluded.updated_at, old.created_at) END,
+        version = CASE WHEN old.expires_at <= excluded.updated_at THEN 1
+                       ELSE old.version + (old.write <> excluded.write)::int END,
+        expires_at = excluded.expires_at,
+        change = pg_current_xact_id(),
+        write = excluded.write
+    RETURNING ns, key, created_at, updated_at, expires_at, version
+), kept AS (
+    INSERT INTO {schema}.vectors (tenant, ns, key, hash, vector)
+    SELECT %(tenant)s, ns, key, hash, vector
+    FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(hash)b::bytea[], %(vector)b::bytea[])
+         AS new (ns, key, hash, vector), held
+    ORDER BY ns, key COLLATE "C"
+    ON CONFLICT (tenant, ns, key) DO UPDATE SET hash = excluded.hash, vector = excluded.vector
+)
+SELECT * FROM done
 
 -- name: drop_vectors
 DELETE FROM {schema}.vectors AS old
