@@ -17,7 +17,7 @@ _DAY = 86_400 * _SECOND
 _KEYS = ("date", "timestamp", "datetime", "time", "created_at", "create_time", "start_time", "started_at")
 _MESSAGE_KEYS = ("timestamp", "created_at", "create_time", "datetime", "date", "time", "ts")
 
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 _NAMED = re.compile(
     r"(?:(?P<d1>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m1>[a-z]{3,9})"
     r"|(?P<m2>[a-z]{3,9})\.?\s+(?P<d2>\d{1,2})(?:st|nd|rd|th)?)\.?,?\s+(?P<y>\d{4})\b",
@@ -143,19 +143,18 @@ def _day(text: str) -> tuple[date, str] | None:
     return None
 
 
+def _first(fields: Mapping[str, Any], keys: Iterable[str]) -> Span | None:
+    return next((span for key in keys if (span := span_of(fields.get(key)))), None)
+
+
 def conversation_span(metadata: Mapping[str, Any], messages: Iterable[Mapping[str, Any]]) -> Span | None:
     """When a conversation took place: by its metadata, else by the time stamps of its messages.
 
     Messages also stretch what the metadata says to the last of them.
     """
-    whole = next((span for key in _KEYS if (span := span_of(metadata.get(key)))), None)
-    spans = [
-        span
-        for message in messages
-        if len(message) > 2
-        for span in [next((s for key in _MESSAGE_KEYS if (s := span_of(message.get(key)))), None)]
-        if span
-    ]
+    whole = _first(metadata, _KEYS)
+    stamps = (_first(message, _MESSAGE_KEYS) for message in messages if len(message) > 2)
+    spans = [span for span in stamps if span is not None]
     if whole is None:
         return Span(min(s.start for s in spans), max(s.end for s in spans)) if spans else None
     return Span(whole.start, max([whole.end, *(span.end for span in spans)]))

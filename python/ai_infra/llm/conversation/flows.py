@@ -84,7 +84,7 @@ class ConversationFlows:
             summary, summarized = yield from self._summaries.of(ready, held)
         write, embedded = yield from self._write(ready, summary, summarized, None)
         (put,) = yield from self._backend.put([write], self._model, self._now())
-        joined = words_of(ready.fields).joined
+        joined = words_of(ready.fields).joined + ([True] if summary else [])
         chunks = len(message_chunks(joined, *self._chunks))
         return Indexed(ready.session_id, chunks, len(ready.messages), put.changed, embedded)
 

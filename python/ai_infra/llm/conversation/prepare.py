@@ -1,4 +1,4 @@
-"""From what a user passes to what is stored and searched: checked, as canonical JSON, with the words of each message."""
+"""From what a user passes to what is stored and searched: checked, as canonical JSON, with each message's words."""
 
 from __future__ import annotations
 

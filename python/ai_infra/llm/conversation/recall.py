@@ -36,8 +36,8 @@ def create_memory_tool(
 ) -> Tool:
     """A tool that searches one user's past conversations.
 
-    It is a plain typed function, so any agent framework takes it, and it has ``.to_openai()`` and ``.to_langchain()``. The
-    model chooses the query and nothing else: the user is fixed here.
+    It is a plain typed function, so any agent framework takes it, and it has ``.to_openai()`` and
+    ``.to_langchain()``. The model chooses the query and nothing else: the user is fixed here.
 
     Args:
         memory: where to search.
