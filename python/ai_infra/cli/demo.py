@@ -24,8 +24,8 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "demo",
         help="count, fit, summarize and search a real conversation that ships with the product",
-        description="Counts, fits, summarizes and searches the shipped conversation. Without OPENAI_API_KEY the summary "
-        "comes from a stand-in on this machine that only quotes; nothing leaves the machine then.",
+        description="Counts, fits, summarizes and searches the shipped conversation. Without OPENAI_API_KEY the "
+        "summary comes from a stand-in on this machine that only quotes; nothing leaves the machine then.",
     )
     parser.set_defaults(run=run)
 

@@ -77,10 +77,6 @@ class LocalConversationBackend:
 
         return _flow(call)
 
-    def list(self, user_id: str | None) -> Flow[list[Head]]:
-        """The conversations, the newest first."""
-        return _flow(lambda: [Head._make(row) for row in self._core.list(user_id)])
-
     def delete(self, user_id: str, session_id: str | None) -> Flow[int]:
         """Delete one or all of a user."""
         return _flow(lambda: self._core.delete(user_id, session_id))
@@ -104,3 +100,7 @@ class LocalConversationBackend:
     def close(self) -> Flow[None]:
         """Close once running operations are done."""
         return _flow(self._core.close)
+
+    def list(self, user_id: str | None) -> Flow[list[Head]]:
+        """The conversations, the newest first."""
+        return _flow(lambda: [Head._make(row) for row in self._core.list(user_id)])

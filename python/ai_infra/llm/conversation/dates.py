@@ -17,13 +17,18 @@ _DAY = 86_400 * _SECOND
 _KEYS = ("date", "timestamp", "datetime", "time", "created_at", "create_time", "start_time", "started_at")
 _MESSAGE_KEYS = ("timestamp", "created_at", "create_time", "datetime", "date", "time", "ts")
 
-_MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+# fmt: off
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)
+# fmt: on
 _NAMED = re.compile(
     r"(?:(?P<d1>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m1>[a-z]{3,9})"
     r"|(?P<m2>[a-z]{3,9})\.?\s+(?P<d2>\d{1,2})(?:st|nd|rd|th)?)\.?,?\s+(?P<y>\d{4})\b",
     re.IGNORECASE,
 )
-_YEAR_FIRST = re.compile(r"\b(?P<y>\d{4})[/.](?P<m>\d{1,2})[/.](?P<d>\d{1,2})\b")
+_YEAR_FIRST = re.compile(r"\b(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b")
 _DAY_FIRST = re.compile(r"\b(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})\b")
 _SLASHES = re.compile(r"\b(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?P<y>\d{4})\b")
 _CLOCK = re.compile(
@@ -73,10 +78,11 @@ def span_of(value: object) -> Span | None:
 def _number(value: float) -> Span | None:
     if not math.isfinite(value) or value < 100_000_000:  # before 1973: more likely no time at all
         return None
-    for scale in (_SECOND, 1_000, 1):  # seconds, milliseconds, microseconds
-        if value * scale < 253_402_300_800 * _SECOND:  # the year 10000
-            if scale == _SECOND or value * scale < 4_102_444_800 * _SECOND:
-                return Span(round(value * scale), round(value * scale))
+    # Seconds until the year 5138; what is larger is counted in smaller units.
+    for end, scale in ((1e11, _SECOND), (1e14, 1_000), (1e17, 1)):
+        if value < end:
+            micros = round(value * scale)
+            return Span(micros, micros)
     return None
 
 
@@ -114,13 +120,7 @@ def _text(text: str) -> Span | None:
 
 def _day(text: str) -> tuple[date, str] | None:
     """The day in a text, and the text without it."""
-    for pattern in (
-        _NAMED,
-        _YEAR_FIRST,
-        _DAY_FIRST,
-        _SLASHES,
-        re.compile(r"\b(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})\b"),
-    ):
+    for pattern in (_NAMED, _YEAR_FIRST, _DAY_FIRST, _SLASHES):
         match = pattern.search(text)
         if match is None:
             continue
