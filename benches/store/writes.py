@@ -118,6 +118,8 @@ STORES: dict[str, tuple[Any, str | None, str]] = {
 
 
 def installed(module: str | None) -> bool:
+    if module == "sqlite_vec" and not hasattr(sqlite3.Connection, "enable_load_extension"):
+        return False  # this Python was built without loadable extensions
     try:
         return module is None or importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
@@ -133,7 +135,7 @@ def main() -> None:
     print(f"{'store':24}{'put, median µs':>16}{'put/s':>10}{'put_many/s':>12}  durability")
     for name, (opened, module, durability) in STORES.items():
         if not installed(module):
-            print(f"{name:24}not installed")
+            print(f"{name:24}not installed, or not usable in this Python")
             continue
         with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as (put, put_many):
             times = []

@@ -97,6 +97,13 @@ impl Indexes {
         fresh
     }
 
+    fn remove(&self, path: &[u8]) {
+        let mut loaded = self.lock();
+        if let Some((_, _, freed)) = loaded.by_path.remove(path) {
+            loaded.total = loaded.total.saturating_sub(freed);
+        }
+    }
+
     /// Notes how many items an index holds now, and makes room.
     fn weigh(&self, path: &[u8], len: usize) {
         let mut loaded = self.lock();
@@ -176,17 +183,22 @@ impl Store {
         // The lock is taken before the snapshot: so an index is never ahead of what its reader sees.
         let index = shared.read().unwrap_or_else(PoisonError::into_inner);
         let done = self.db().snapshot(|conn| {
-            let state = self.state(conn, path, vector)?;
-            let Some((ns_id, generation, _)) = state else { return Ok(true) };
+            let Some((ns_id, generation, _)) = self.state(conn, path, vector)? else { return Ok(None) };
             if !index.is_at(ns_id, generation) {
-                return Ok(false);
+                return Ok(Some(false));
             }
             collect(conn, &index, path, query, vector, matcher, now, found)?;
-            Ok(true)
+            Ok(Some(true))
         })?;
         drop(index);
-        if done {
-            return Ok(());
+        match done {
+            Some(true) => return Ok(()),
+            Some(false) => {}
+            // Neither what was deleted nor a name that somebody made up stays in memory.
+            None => {
+                self.indexes.remove(path);
+                return Ok(());
+            }
         }
         let mut index = shared.write().unwrap_or_else(PoisonError::into_inner);
         self.db().snapshot(|conn| {
