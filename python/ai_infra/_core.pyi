@@ -8,7 +8,37 @@ from typing import Any, Literal, TypeAlias, final
 
 from typing_extensions import Buffer
 
-__all__: list[str]
+__all__ = [
+    "DEBUG_BUILD",
+    "VERSION",
+    "Batch",
+    "ConversationIndex",
+    "Encoding",
+    "FitPlanner",
+    "LocalConversations",
+    "LocalSessions",
+    "LocalStore",
+    "RecallHit",
+    "TextIndex",
+    "VectorIndex",
+    "after_fork",
+    "before_fork",
+    "canonical_filter",
+    "canonical_json",
+    "check_key",
+    "check_namespace",
+    "check_query",
+    "count_approximate",
+    "filter_matches",
+    "fuse_scores",
+    "local_dimensions",
+    "local_embed",
+    "local_model",
+    "message_chunks",
+    "message_passages",
+    "search_terms",
+    "word_stems",
+]
 
 DEBUG_BUILD: bool
 VERSION: str
