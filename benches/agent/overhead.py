@@ -220,7 +220,7 @@ def main() -> None:
     print(f"{mode} turns, {options.turns} a session, {options.rounds} rounds, medians in ms")
     print(f"{'':<22} {'turn':>8} {'over bare':>10} {'over llm':>10} {'× ours':>8}")
     for kind, median in medians.items():
-        ours = medians.get("ours_" + kind.rsplit("_", 1)[1])
+        ours = medians.get("ours_" + kind.rsplit("_", 1)[-1])
         ratio = f"{median / ours:>8.1f}" if ours else ""
         over = (median - medians["bare"], median - medians["llm_alone"])
         print(f"{kind:<22} {median:>8.2f} {over[0]:>10.2f} {over[1]:>10.2f} {ratio}")

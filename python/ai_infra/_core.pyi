@@ -358,6 +358,70 @@ class LocalSessions:
     def close(self) -> None:
         """Closes once the running operations are done."""
 
+_ConversationHead = tuple[int, int, str, str, int, str, int | None, int | None, str | None, int, int, int]
+_ConversationRow = tuple[_ConversationHead, list[str], dict[bytes, bytes]]
+
+@final
+class LocalConversations:
+    """Conversations of users in one SQLite file, or in memory. Safe to share between threads.
+
+    Rows have the fields of the tuples in ``ai_infra.storage.conversations``, in their order.
+    """
+
+    def __new__(cls, path: str | PathLike[str] | None, timeout: float) -> LocalConversations:
+        """Opens the file at ``path``, or memory for None.
+
+        Raises:
+            ConfigurationError, StorageCorruptError, StorageError: as ``LocalStore``.
+        """
+
+    def put(
+        self, writes: Sequence[tuple[Any, ...]], model: str, now: int
+    ) -> list[tuple[_ConversationHead, int]]:
+        """Stores all or none; with each, how many of its messages changed.
+
+        Raises:
+            EmbeddingMismatchError: another model's conversations are there, or vectors of another size.
+        """
+
+    def state(self, user_id: str) -> tuple[int, int, str | None]:
+        """The user's row (0: none), generation, and the embedder of the database."""
+
+    def changes(
+        self, user_id: str, held: dict[int, int]
+    ) -> tuple[tuple[int, int, str | None], list[int], list[_ConversationRow]]:
+        """The state, the rows of all conversations, and those not held as they are now."""
+
+    def known(self, user_id: str, hashes: list[bytes]) -> dict[bytes, bytes]:
+        """The user's vectors of these hashes."""
+
+    def get(self, user_id: str, session_id: str) -> _ConversationRow | None:
+        """One conversation, without vectors."""
+
+    def list(self, user_id: str | None) -> list[_ConversationHead]:
+        """The conversations of a user, or of all, the newest first."""
+
+    def delete(self, user_id: str, session_id: str | None) -> int:
+        """Deletes one or all of a user; how many there were."""
+
+    def totals(self, user_id: str | None) -> tuple[int, int, int]:
+        """Users, conversations and messages."""
+
+    def pending(self) -> builtins.list[_ConversationRow]:
+        """Every conversation, without vectors."""
+
+    def reembed(self, model: str, rows: builtins.list[tuple[int, int, dict[bytes, bytes]]]) -> bool:
+        """Gives everything to another embedder; False where something changed since ``pending``."""
+
+    def purge(self) -> None:
+        """Leaves no trace of what was deleted."""
+
+    def close(self) -> None:
+        """Closes once the running operations are done."""
+
+def filter_matches(filter: str, values: list[str]) -> list[bool]:
+    """For each of these JSON values, whether it satisfies the filter that ``canonical_filter`` gave."""
+
 def message_chunks(joined: list[bool], size: int = 10, overlap: int = 2) -> list[tuple[int, int]]:
     """Chunks ``(start, end)`` of at most ``size`` messages, neighbours sharing about ``overlap``.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ai_infra import LLM, Agent, _flow
-from ai_infra.errors import ConflictError
+from ai_infra.errors import ConflictError, LLMError
 from ai_infra.llm.agent import AgentResult
 from ai_infra.llm.session import SessionStore, sqlite
 from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
@@ -79,8 +79,7 @@ def test_workers(server: OpenAIServer, llm: LLM, sessions: SessionStore, count: 
             done(worker, await agent.arun(text, session_id=f"s{worker % count}"))
 
     async def tasks(workers: range) -> None:
-        async with llm:
-            await asyncio.gather(*map(task, workers))
+        await asyncio.gather(*map(task, workers))
 
     with ThreadPoolExecutor(WORKERS) as pool:
         if world == "threads":
@@ -249,6 +248,26 @@ def test_who_lost_a_race_is_let_finish(server: OpenAIServer, llm: LLM, tmp_path:
         _flow.run(loser.turns.append(turn, [{"role": "user", "content": "mine"}], turn.state))
         loser.turns.end(turn)
         assert len(Agent(llm=llm, session=other).run("a", session_id="s").messages) == 3
+
+    # Nor is a turn that failed or that waits for a person.
+    def shouted(text: str) -> str:
+        """Shout."""
+        return text.upper()
+
+    with sqlite(tmp_path / "u.db") as mine, sqlite(tmp_path / "u.db", wait=0.3) as other:
+
+        def overtake(request: Request) -> Reply:
+            other.append("s", [{"role": "user", "content": "x"}])
+            return Reply("too late")
+
+        agent = Agent(llm=llm, session=mine, tools=[shouted], pause_before=["shouted"])
+        server.reply(overtake, Reply.error(400, "no"))
+        with pytest.raises(LLMError):
+            agent.run("a", session_id="s")
+        server.reply(overtake, Reply.tools(("shouted", {"text": "a"})))
+        assert agent.run("a", session_id="s").paused
+        other.append("s", [{"role": "user", "content": "y"}])
+        assert agent.resume("s", approved=False)
     # A worker that died is not waited for for ever.
     now = [1_000.0]
     with sqlite(tmp_path / "t.db", clock=lambda: now[0], wait=0.3) as store:

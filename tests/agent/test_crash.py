@@ -26,16 +26,15 @@ from ai_infra.llm.session import sqlite
 
 def slow(text: str) -> str:
     "A tool that takes a while."
-    print("tool", flush=True)
     time.sleep(0.004)
     return text.upper()
 
 def work(path, url, number):
     agent = Agent(session=sqlite(path), llm=LLM(base_url=url, api_key="k", model="gpt-4o"), tools=[slow])
-    print(f"pid {os.getpid()}", flush=True)
+    os.write(1, f"pid {os.getpid()}\\n".encode())  # one call of the system: a line is whole or not there
     while True:
         agent.run(f"turn {number}", session_id="s")
-        print(f"done {number}", flush=True)
+        os.write(1, f"done {number}\\n".encode())
         number += 1
 
 for line in sys.stdin:
@@ -43,7 +42,7 @@ for line in sys.stdin:
     if not pid:
         work(*sys.argv[1:], int(line))
     os.waitpid(pid, 0)
-    print("dead", flush=True)
+    os.write(1, b"dead\\n")
 """
 
 
@@ -76,6 +75,7 @@ def test_killed_at_random(server: OpenAIServer, llm: LLM, tmp_path: Path) -> Non
         timer = threading.Timer(chance.uniform(0.0, 0.4), os.kill, (pid, signal.SIGKILL))
         timer.start()
         for line in iter(parent.stdout.readline, "dead\n"):
+            assert line, "the parent of the workers is gone"
             word, _, number = line.partition(" ")
             if word == "done":
                 acknowledged.append(int(number))

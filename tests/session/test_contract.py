@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from ai_infra.llm.session import SessionStore, memory, sqlite
 from ai_infra.testing.sessions import SessionContract
+from ai_infra.testing.sessions_machine import machine
+from hypothesis import settings
 
 
 class TestMemory(SessionContract):
@@ -19,3 +22,22 @@ class TestMemory(SessionContract):
 class TestSqlite(SessionContract):
     def open_sessions(self, place: Path, **options: Any) -> SessionStore:
         return sqlite(place / "sessions.db", **options)
+
+
+NIGHTLY = bool(os.environ.get("AI_INFRA_NIGHTLY"))
+
+
+def _settings(examples: int) -> settings:
+    # 50 steps an example; the nightly run does ten times as many, from other seeds.
+    return settings(
+        max_examples=examples * (10 if NIGHTLY else 1),
+        stateful_step_count=50,
+        deadline=None,
+        derandomize=not NIGHTLY,
+    )
+
+
+TestMemoryMachine = machine(lambda place: memory(), durable=False).TestCase
+TestMemoryMachine.settings = _settings(150)
+TestSqliteMachine = machine(lambda place: sqlite(place / "sessions.db"), durable=True).TestCase
+TestSqliteMachine.settings = _settings(30)

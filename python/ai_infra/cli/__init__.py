@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from ai_infra import __version__
-    from ai_infra.cli import count, demo, fit
+    from ai_infra.cli import count, demo, fit, index, manage, search
 
     parser = argparse.ArgumentParser(
         prog="ai-infra",
@@ -49,6 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ai-infra {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, count, fit):
+    for command in (demo, count, fit, index, search, manage):
         command.register(commands)
     return parser

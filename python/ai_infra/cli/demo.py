@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ai_infra import demo
+from ai_infra.llm.conversation.memory import ConversationMemory
 from ai_infra.llm.memory.fit import fit_context
 from ai_infra.llm.memory.tokens import count_tokens, counter_for
 from ai_infra.messages import message_text
@@ -22,9 +23,9 @@ def register(commands: Any) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
         "demo",
-        help="count, fit and summarize a real conversation that ships with the product",
-        description="Counts, fits and summarizes the shipped conversation. Without OPENAI_API_KEY the summary "
-        "comes from a stand-in on this machine that only quotes; nothing leaves the machine then.",
+        help="count, fit, summarize and search a real conversation that ships with the product",
+        description="Counts, fits, summarizes and searches the shipped conversation. Without OPENAI_API_KEY the "
+        "summary comes from a stand-in on this machine that only quotes; nothing leaves the machine then.",
     )
     parser.set_defaults(run=run)
 
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
     with _summarizer() as (llm, label):
         _summarize(messages, llm, label)
         _roll(sessions, llm)
+    _recall(sessions)
 
 
 def _title(text: str) -> None:
@@ -100,6 +102,30 @@ def _roll(sessions: list[Any], llm: Any) -> None:
     print(
         f"  at the end {len(history)} messages are held, and a summary of {count_tokens(summary or ''):,} tokens"
     )
+
+
+def _recall(sessions: list[Any]) -> None:
+    _title("5. Index every session, and ask about them: offline, by words and by meaning")
+    with ConversationMemory() as memory:
+        start = time.perf_counter()
+        for session in sessions:
+            date = {"date": session.date.isoformat()}
+            memory.index_conversation("you", session.id, session.messages, date)
+        print(f"indexed {memory.stats().messages} messages in {(time.perf_counter() - start) * 1e3:.0f} ms")
+        memory.search("you", "hello")  # the first search reads the index in
+        for question in demo.questions(demo=True):
+            start = time.perf_counter()
+            results = memory.search("you", question.question, limit=3)
+            seconds = time.perf_counter() - start
+            print(f"\n  {question.question}  ({seconds * 1e3:.1f} ms)")
+            for result in results:
+                when = f"{result.chunk.date:%Y-%m-%d}" if result.chunk.date else ""
+                print(f"    {result.score:.2f}  {when}  {_line(result)}")
+
+
+def _line(result: Any) -> str:
+    text = " ".join(result.evidence.text.split())
+    return text if len(text) <= 92 else text[:91] + "…"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from ai_infra.errors import ConfigurationError, InvalidMessageError
 from ai_infra.messages import fields_of
 
-__all__ = ["read_messages", "read_text"]
+__all__ = ["json_lines", "read_messages", "read_text"]
 
 
 def read_text(path: str) -> str:
@@ -41,9 +41,7 @@ def read_messages(path: str) -> list[dict[str, Any]]:
     except RecursionError as error:
         raise ConfigurationError(f"{path}: nested too deep.") from error
     except ValueError:
-        return [
-            _message(_line(path, number, line), f"{path}, line {number}") for number, line in _lines(text)
-        ]
+        return [_message(row, f"{path}, line {number}") for number, row in json_lines(path, text)]
     if isinstance(document, dict) and isinstance(document.get("messages"), list):
         document = document["messages"]
     if isinstance(document, dict):
@@ -53,9 +51,15 @@ def read_messages(path: str) -> list[dict[str, Any]]:
     return [_message(message, f"{path}, message {at}") for at, message in enumerate(document)]
 
 
-def _lines(text: str) -> list[tuple[int, str]]:
+def json_lines(path: str, text: str) -> list[tuple[int, Any]]:
+    """What each line holds, with its number.
+
+    Raises:
+        ConfigurationError: a line is not JSON.
+    """
     # Not splitlines(): a message may hold U+2028 and its like unescaped.
-    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [(number, _line(path, number, line)) for number, line in lines]
 
 
 def _line(path: str, number: int, line: str) -> Any:

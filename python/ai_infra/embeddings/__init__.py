@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from ai_infra.embeddings.base import Embedder, Vector, embed, embed_query, identity
     from ai_infra.embeddings.cache import CachedEmbedder, EmbeddingCache, MemoryCache
     from ai_infra.embeddings.choose import resolve
+    from ai_infra.embeddings.local import LocalEmbeddings
     from ai_infra.embeddings.service import OpenAIEmbeddings
 
 __all__ = [
     "CachedEmbedder",
     "Embedder",
     "EmbeddingCache",
+    "LocalEmbeddings",
     "MemoryCache",
     "OpenAIEmbeddings",
     "Vector",
@@ -33,6 +35,7 @@ _WHERE = {
     "CachedEmbedder": "ai_infra.embeddings.cache",
     "Embedder": "ai_infra.embeddings.base",
     "EmbeddingCache": "ai_infra.embeddings.cache",
+    "LocalEmbeddings": "ai_infra.embeddings.local",
     "MemoryCache": "ai_infra.embeddings.cache",
     "OpenAIEmbeddings": "ai_infra.embeddings.service",
     "Vector": "ai_infra.embeddings.base",

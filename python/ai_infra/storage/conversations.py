@@ -132,10 +132,6 @@ class ConversationBackend(Protocol):
     def get(self, user_id: str, session_id: str) -> Flow[Stored | None]:
         """One conversation, without its vectors."""
 
-    def list(self, user_id: str | None) -> Flow[list[Head]]:
-        """The conversations of a user (of all for None), the newest first: by ``starts`` (``created_at`` where
-        there is none), then ``user_id`` and ``session_id`` by code point."""
-
     def delete(self, user_id: str, session_id: str | None) -> Flow[int]:
         """Delete a conversation, or all of a user; returns how many there were."""
 
@@ -155,3 +151,7 @@ class ConversationBackend(Protocol):
 
     def close(self) -> Flow[None]:
         """Let running operations finish, then close. Later calls raise ``StorageClosedError``."""
+
+    def list(self, user_id: str | None) -> Flow[list[Head]]:
+        """The conversations of a user (of all for None), the newest first: by ``starts`` (``created_at`` where
+        there is none), then ``user_id`` and ``session_id`` by code point."""

@@ -120,10 +120,15 @@ class Runner:
                     f"the session {turn.session!r} waits for a decision about a tool call: "
                     "call agent.resume(session_id, approved=...) first"
                 )
-            yield from self.loop(turn, progress, span)
+            try:
+                yield from self.loop(turn, progress, span)
+            except Exception:
+                yield from turns.release(turn)
+                raise
             try:
                 if progress.waiting:
-                    yield from turns.keep(turn, replace(turn.state, pending=_pending(turn, progress)))
+                    waiting = _pending(turn, progress)
+                    yield from turns.keep(turn, replace(turn.state, pending=waiting, lease=None))
                 else:
                     yield from turns.append(turn, progress.messages, turn.state)
             except ConflictError:

@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -21,7 +22,7 @@ from typing import Any
 
 from ai_infra._core import canonical_json, check_key
 from ai_infra._flow import Call, Flow
-from ai_infra.errors import ConflictError, SessionNotFoundError
+from ai_infra.errors import ConflictError, SessionNotFoundError, StorageError
 from ai_infra.llm.memory.middleware import SummarizationMiddleware
 from ai_infra.llm.session.gate import Gate
 from ai_infra.llm.session.log import FIRST_READ, Log, Missing, parsed
@@ -124,6 +125,14 @@ class Turns:
             yield from self.keep(
                 turn, replace(turn.state, lease=[turn.turn_id, self.now() + round(LEASE * 1e6)])
             )
+
+    def release(self, turn: OpenTurn) -> Flow[None]:
+        """Let the other workers go on, when the turn that they were asked to wait for has failed."""
+        lease = turn.state.lease
+        if lease and lease[0] == turn.turn_id:
+            # The turn's own failure is what has to be told; a lease ends by itself.
+            with contextlib.suppress(ConflictError, StorageError):
+                yield from self.keep(turn, replace(turn.state, lease=None))
 
     def found(self, turn: OpenTurn) -> Flow[list[Any] | None]:
         """The messages of the turn where it was appended before."""

@@ -1,0 +1,172 @@
+"""Reading conversations from files: our JSON Lines, one JSON document, a ChatGPT export, a Claude export."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ai_infra.cli.read import json_lines, read_text
+from ai_infra.errors import ConfigurationError
+
+__all__ = ["Chat", "read_chats"]
+
+
+class Chat(NamedTuple):
+    """One conversation of a file."""
+
+    session_id: str
+    messages: list[dict[str, Any]]
+    metadata: dict[str, Any]
+
+
+def read_chats(path: str) -> list[Chat]:
+    """The conversations of a file; conversations without a message are left out.
+
+    Read are: JSON Lines of messages (``session_id`` parts them into conversations, ``date`` says when), JSON Lines of
+    conversations (``session_id`` and ``messages``), the same as one JSON list, a single conversation, the
+    ``conversations.json`` of a ChatGPT or Claude export, and the ``.zip`` such an export comes in.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds nothing of these.
+    """
+    if path.lower().endswith(".zip"):
+        return [chat for name, text in _members(path) for chat in _chats(f"{path}/{name}", text)]
+    return _chats(path, read_text(path))
+
+
+def _members(path: str) -> Iterator[tuple[str, str]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if re.search(r"(^|/)conversations[^/]*\.json$", n)]
+            if not names:
+                raise ConfigurationError(
+                    f"{path} holds no conversations.json; is it a ChatGPT or Claude export?"
+                )
+            for name in sorted(names):
+                yield name, archive.read(name).decode("utf-8-sig")
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}.") from error
+
+
+def _chats(path: str, text: str) -> list[Chat]:
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ConfigurationError(f"{path}: nested too deep.") from error
+    except ValueError:
+        document = [row for _, row in json_lines(path, text)]
+    name = "standard input" if path == "-" else Path(path).stem
+    if isinstance(document, dict) and isinstance(document.get("conversations"), list):
+        document = document["conversations"]
+    rows = document if isinstance(document, list) else [document]
+    loose: dict[str, Chat] = {}
+    chats: list[Chat] = []
+    for at, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ConfigurationError(
+                f"{path}, entry {at} is {type(row).__name__}, not a conversation or a message."
+            )
+        if isinstance(row.get("mapping"), dict):
+            chats.append(_chatgpt(row, f"{name}-{at}"))
+        elif isinstance(row.get("chat_messages"), list):
+            chats.append(_claude(row, f"{name}-{at}"))
+        elif isinstance(row.get("messages"), list):
+            chats.append(_plain(row, name if len(rows) == 1 else f"{name}-{at}"))
+        elif "role" in row or "type" in row:
+            _add(loose, row, name)
+        else:
+            raise ConfigurationError(
+                f"{path}, entry {at} is no conversation and no message: it has none of 'role', 'messages', "
+                "'mapping' (ChatGPT) and 'chat_messages' (Claude)."
+            )
+    return [chat for chat in [*chats, *loose.values()] if chat.messages]
+
+
+def _add(chats: dict[str, Chat], row: Mapping[str, Any], name: str) -> None:
+    session = str(row.get("session_id") or name)
+    chat = chats.setdefault(session, Chat(session, [], {}))
+    if "date" in row:
+        chat.metadata.setdefault("date", row["date"])
+    chat.messages.append({key: value for key, value in row.items() if key not in ("session_id", "date")})
+
+
+def _plain(row: Mapping[str, Any], name: str) -> Chat:
+    metadata = dict(row["metadata"]) if isinstance(row.get("metadata"), dict) else {}
+    for key in ("date", "title"):
+        if row.get(key) is not None:
+            metadata.setdefault(key, row[key])
+    return Chat(str(row.get("session_id") or row.get("id") or name), list(row["messages"]), metadata)
+
+
+def _known(**fields: Any) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value not in (None, "")}
+
+
+def _chatgpt(row: Mapping[str, Any], name: str) -> Chat:
+    """A tree of messages; the conversation is the way from the present leaf up to the root."""
+    mapping = row["mapping"]
+    at = row.get("current_node")
+    if at not in mapping:
+        parents = {node.get("parent") for node in mapping.values() if isinstance(node, dict)}
+        at = next((key for key in reversed(list(mapping)) if key not in parents), None)
+    path: list[Any] = []
+    seen = set()
+    while at in mapping and at not in seen:
+        seen.add(at)
+        node = mapping[at]
+        if isinstance(node, dict):
+            path.append(node.get("message"))
+            at = node.get("parent")
+    messages = [message for found in reversed(path) if (message := _chatgpt_message(found))]
+    metadata = _known(title=row.get("title"), date=row.get("create_time"), source="chatgpt")
+    return Chat(str(row.get("conversation_id") or row.get("id") or name), messages, metadata)
+
+
+def _chatgpt_message(found: Any) -> dict[str, Any] | None:
+    if not isinstance(found, dict):
+        return None
+    author, content = found.get("author") or {}, found.get("content") or {}
+    role = author.get("role")
+    if not isinstance(role, str) or (found.get("metadata") or {}).get("is_visually_hidden_from_conversation"):
+        return None
+    text = "\n".join(_texts(content.get("parts") or [content.get("text") or content.get("result")])).strip()
+    if not text:
+        return None
+    return _known(role=role, content=text, timestamp=found.get("create_time"))
+
+
+def _texts(parts: Iterable[Any]) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]
+        elif isinstance(part, dict) and "asset_pointer" in part:
+            yield "[image]"
+
+
+def _claude(row: Mapping[str, Any], name: str) -> Chat:
+    messages = []
+    for found in row["chat_messages"]:
+        if not isinstance(found, dict):
+            continue
+        text = found.get("text")
+        if not text:
+            text = "\n".join(_texts(p for p in found.get("content") or [] if isinstance(p, dict)))
+        files = [
+            f"[{file['file_name']}]\n{file.get('extracted_content') or ''}".strip()
+            for file in found.get("attachments") or []
+            if isinstance(file, dict) and file.get("file_name")
+        ]
+        role = {"human": "user", "assistant": "assistant"}.get(
+            str(found.get("sender")), str(found.get("sender"))
+        )
+        said = "\n".join([str(text or "").strip(), *files]).strip()
+        if said:
+            messages.append(_known(role=role, content=said, timestamp=found.get("created_at")))
+    metadata = _known(title=row.get("name"), date=row.get("created_at"), source="claude")
+    return Chat(str(row.get("uuid") or name), messages, metadata)

@@ -1,0 +1,78 @@
+"""``ai-infra index``: makes chats searchable, offline."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from ai_infra.cli.chats import read_chats
+from ai_infra.cli.place import add_place, open_memory
+from ai_infra.errors import AIInfraError, ConfigurationError
+
+_WIDTH = 24
+
+
+def register(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "index",
+        help="make chats searchable: JSON Lines, a ChatGPT export, a Claude export",
+        description="Indexes conversations, offline. Reads JSON Lines of messages (session_id parts them into "
+        "conversations), one JSON document, and the conversations.json or .zip of a ChatGPT or Claude export. "
+        "Indexing a file again only writes what changed.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file; - for standard input")
+    add_place(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Indexes, with a progress bar on a terminal."""
+    chats = [(path, chat) for path in options.files for chat in read_chats(path)]
+    if not chats:
+        raise ConfigurationError(f"no conversation in {', '.join(options.files)}")
+    start = time.perf_counter()
+    changed = messages = 0
+    with open_memory(options, must_exist=False) as memory:
+        bar = _Bar(len(chats))
+        try:
+            for number, (path, chat) in enumerate(chats):
+                bar.show(number)
+                try:
+                    done = memory.index_conversation(
+                        options.user, chat.session_id, chat.messages, chat.metadata
+                    )
+                except AIInfraError as error:
+                    raise type(error)(f"{path}, conversation {chat.session_id!r}: {error}") from error
+                messages += done.messages
+                changed += done.changed > 0
+        finally:
+            bar.clear()
+    seconds = time.perf_counter() - start
+    print(
+        f"{len(chats):,} conversations with {messages:,} messages, {changed:,} of them new or changed, "
+        f"in {seconds:.1f} s"
+    )
+
+
+class _Bar:
+    """Progress on standard error, where that is a terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._on = sys.stderr.isatty()
+        self._shown = -1
+
+    def show(self, done: int) -> None:
+        filled = done * _WIDTH // self._total
+        percent = done * 100 // self._total
+        if self._on and percent != self._shown:
+            self._shown = percent
+            bar = "█" * filled + "░" * (_WIDTH - filled)
+            print(f"\r{bar} {percent:>3}%  {done:,} of {self._total:,}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._on:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

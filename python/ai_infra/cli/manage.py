@@ -1,0 +1,117 @@
+"""``ai-infra list``, ``stats``, ``forget``, ``export`` and ``import``: what is kept, and what is not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from ai_infra.cli.place import add_place, open_memory
+from ai_infra.cli.read import read_text
+from ai_infra.errors import ConfigurationError
+
+
+def register(commands: Any) -> None:
+    """Adds the commands to the parser."""
+    parser = commands.add_parser("list", help="list the indexed conversations, newest first")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    add_place(parser)
+    parser.set_defaults(run=list_)
+
+    parser = commands.add_parser("stats", help="say how much is indexed")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_place(parser, user=False)
+    parser.set_defaults(run=stats)
+
+    parser = commands.add_parser(
+        "forget",
+        help="delete conversations, with every trace on the disk",
+        description="Deletes conversations and rewrites the file, so that no copy of their text is left in it.",
+    )
+    parser.add_argument(
+        "sessions", nargs="*", metavar="SESSION", help="the conversation's id, as list shows it"
+    )
+    parser.add_argument("--all", action="store_true", help="all conversations of the user")
+    add_place(parser)
+    parser.set_defaults(run=forget)
+
+    parser = commands.add_parser("export", help="write conversations as JSON Lines")
+    parser.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="where to (default: standard output)"
+    )
+    parser.add_argument("--everybody", action="store_true", help="the conversations of all users")
+    add_place(parser)
+    parser.set_defaults(run=export)
+
+    parser = commands.add_parser("import", help="read what export wrote")
+    parser.add_argument("file", metavar="FILE", help="the file; - for standard input")
+    add_place(parser, user=False)
+    parser.set_defaults(run=import_)
+
+
+def list_(options: argparse.Namespace) -> None:
+    """Prints a line for each conversation."""
+    with open_memory(options) as memory:
+        found = memory.list_conversations(options.user, limit=options.limit)
+    for one in found:
+        if options.json:
+            date = one.date.isoformat() if one.date else None
+            row = {
+                "session_id": one.session_id,
+                "date": date,
+                "messages": one.length,
+                "metadata": one.metadata,
+            }
+            print(json.dumps(row))
+            continue
+        title = one.metadata.get("title")
+        when = f"{one.date:%Y-%m-%d}" if one.date else " " * 10
+        print(f"{when}  {one.length:>6,} messages  {one.session_id}" + (f"  {title}" if title else ""))
+
+
+def stats(options: argparse.Namespace) -> None:
+    """Prints how much there is."""
+    with open_memory(options) as memory:
+        found = memory.stats()
+    if options.json:
+        print(json.dumps(found._asdict()))
+    else:
+        print(
+            f"{found.conversations:,} conversations of {found.users:,} users, {found.messages:,} messages; "
+            f"embedder {found.embedder}"
+        )
+
+
+def forget(options: argparse.Namespace) -> None:
+    """Deletes, and leaves no trace."""
+    if bool(options.sessions) == options.all:
+        raise ConfigurationError("name the conversations to forget, or pass --all")
+    with open_memory(options) as memory:
+        if options.all:
+            count = memory.delete_user_conversations(options.user)
+        else:
+            missing = [s for s in options.sessions if memory.get_conversation(options.user, s) is None]
+            if missing:
+                raise ConfigurationError(f"there is no conversation {missing[0]!r}; nothing was forgotten")
+            count = sum(memory.delete_conversation(options.user, session) for session in options.sessions)
+        memory.purge()
+    print(f"{count:,} conversations forgotten")
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes JSON Lines."""
+    user = None if options.everybody else options.user
+    with open_memory(options) as memory:
+        if options.file == "-":
+            memory.export(sys.stdout, user)
+        else:
+            print(f"{memory.export(options.file, user):,} conversations written to {options.file}")
+
+
+def import_(options: argparse.Namespace) -> None:
+    """Reads JSON Lines."""
+    with open_memory(options, must_exist=False) as memory:
+        count = memory.import_(read_text(options.file).split("\n"))
+    print(f"{count:,} conversations imported")

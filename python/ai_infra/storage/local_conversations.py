@@ -1,0 +1,106 @@
+"""Conversations in the core's SQLite engine: a file that threads and processes share, or memory.
+
+One call into the core is one whole operation, with the GIL released; the async face runs it on a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ai_infra._core import LocalConversations
+from ai_infra._flow import Call, Flow
+from ai_infra.errors import ConfigurationError
+from ai_infra.storage.conversations import Changes, Head, Put, State, Stored, Totals, Write
+
+T = TypeVar("T")
+
+
+def _flow(call: Callable[[], T]) -> Flow[T]:
+    answer: T = yield Call(call, lambda: asyncio.to_thread(call))
+    return answer
+
+
+def _stored(row: Any) -> Stored:
+    return Stored(Head._make(row[0]), row[1], row[2])
+
+
+class LocalConversationBackend:
+    """Conversations in one SQLite file, or in memory.
+
+    Args:
+        path: the file; None for memory. It may be the file of a :class:`~ai_infra.llm.memory.MemoryStore` and of
+            sessions. A path that begins with ``file:`` is a path.
+        timeout: seconds an operation may wait for other writers.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, timeout: float = 30.0) -> None:
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
+        memory = path is None or path == ":memory:"
+        self._core = LocalConversations(None if memory else path, timeout)
+
+    def put(self, writes: Sequence[Write], model: str, now: int) -> Flow[list[Put]]:
+        """Store all or none."""
+
+        def call() -> list[Put]:
+            made = self._core.put(list(writes), model, now)
+            return [Put(Head._make(row), changed) for row, changed in made]
+
+        return _flow(call)
+
+    def state(self, user_id: str) -> Flow[State]:
+        """Where a user stands."""
+        return _flow(lambda: State._make(self._core.state(user_id)))
+
+    def changes(self, user_id: str, held: Mapping[int, int]) -> Flow[Changes]:
+        """What an index lacks."""
+
+        def call() -> Changes:
+            state, live, loaded = self._core.changes(user_id, dict(held))
+            return Changes(State._make(state), live, [_stored(row) for row in loaded])
+
+        return _flow(call)
+
+    def known(self, user_id: str, hashes: Sequence[bytes]) -> Flow[dict[bytes, bytes]]:
+        """The user's vectors of these hashes."""
+        return _flow(lambda: self._core.known(user_id, list(hashes)))
+
+    def get(self, user_id: str, session_id: str) -> Flow[Stored | None]:
+        """One conversation."""
+
+        def call() -> Stored | None:
+            row = self._core.get(user_id, session_id)
+            return None if row is None else _stored(row)
+
+        return _flow(call)
+
+    def delete(self, user_id: str, session_id: str | None) -> Flow[int]:
+        """Delete one or all of a user."""
+        return _flow(lambda: self._core.delete(user_id, session_id))
+
+    def totals(self, user_id: str | None) -> Flow[Totals]:
+        """Counts."""
+        return _flow(lambda: Totals._make(self._core.totals(user_id)))
+
+    def pending(self) -> Flow[list[Stored]]:
+        """Every conversation."""
+        return _flow(lambda: [_stored(row) for row in self._core.pending()])
+
+    def reembed(self, model: str, rows: Sequence[tuple[int, int, Mapping[bytes, bytes]]]) -> Flow[bool]:
+        """Give the database to another embedder."""
+        return _flow(lambda: self._core.reembed(model, [(ref, seq, dict(made)) for ref, seq, made in rows]))
+
+    def purge(self) -> Flow[None]:
+        """Leave no trace of what was deleted."""
+        return _flow(self._core.purge)
+
+    def close(self) -> Flow[None]:
+        """Close once running operations are done."""
+        return _flow(self._core.close)
+
+    def list(self, user_id: str | None) -> Flow[list[Head]]:
+        """The conversations, the newest first."""
+        return _flow(lambda: [Head._make(row) for row in self._core.list(user_id)])
