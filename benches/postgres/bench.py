@@ -2,7 +2,8 @@
 
     python -m benches.postgres.bench [--sizes 100,10000,100000] [--namespaces 200]
 
-Needs ``benches/postgres/requirements.txt``. One server of its own with durable writes (fsync on), or the one that DATABASE_URL
+Needs ``benches/postgres/requirements.txt``. One server of its own with durable writes (fsync on), or the one that
+DATABASE_URL
 names. All ask the same embedder (384 numbers made from the words of a text), so nobody waits for a model. Figures
 are medians in milliseconds; the ratio is to the fastest of the others (above 1: we are faster).
 """

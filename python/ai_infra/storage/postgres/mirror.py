@@ -20,7 +20,7 @@ from ai_infra._core import LocalStore
 from ai_infra.storage.backend import Row, Scored
 from ai_infra.storage.postgres.names import decode
 
-ROOM = 1_000_000
+ROOM = 250_000
 """Items that the mirrors of one store may hold together; the least used go first."""
 OVERHEAD = 100
 """What a mirror costs beyond its items, counted in items."""
