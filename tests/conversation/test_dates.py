@@ -51,7 +51,7 @@ def test_a_day_lasts_a_day_and_messages_stretch_it() -> None:
     span = conversation_span({"date": "2023-05-08"}, [])
     assert span is not None
     assert span.end - span.start == 86_400_000_000 - 1
-    messages = [
+    messages: list[dict[str, object]] = [
         {"role": "user", "content": "a", "timestamp": 1683554160},
         {"role": "user", "content": "b", "created_at": "2023-05-10T00:00:00Z"},
     ]

@@ -85,7 +85,7 @@ def test_a_session_of_500_that_grew_by_2_pays_for_2() -> None:
         assert paid() == ["a new question", "a new answer"]
         assert (grown.changed, grown.messages, memory.count("u")) == (2, 502, 1)
         server.clear()
-        server.fault(*[Reply(status=400, body={"error": {"message": "no"}})] * 5)
+        server.fault(*[Reply(status=400, body=b'{"error": {"message": "no"}}')] * 5)
         with pytest.raises(EmbeddingError):
             memory.index_conversation("u", "s", said(*texts, "a third", "way"))
         found = memory.get_conversation("u", "s")

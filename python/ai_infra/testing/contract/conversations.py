@@ -236,9 +236,10 @@ class ConversationContract(ABC):
     def test_searches_that_make_no_sense_are_refused(self, place: Path) -> None:
         with self.open_memory(place) as memory:
             memory.index_conversation("u", "s", said("hello"))
+            wrong: dict[str, Any]
             for wrong in ({"limit": -1}, {"limit": True}, {"min_score": float("nan")}, {"after": "soon"}):
                 with pytest.raises(InvalidInputError):
-                    memory.search("u", "hello", **wrong)  # type: ignore[arg-type]  # that is the test
+                    memory.search("u", "hello", **wrong)
             with pytest.raises(InvalidFilterError):
                 memory.search("u", "hello", metadata={"a": {"$near": 1}})
             with pytest.raises(InvalidTextError):
