@@ -28,8 +28,10 @@ def test_a_model_reads_quotes_with_date_and_session(memory: ConversationMemory) 
     assert list(parameters["properties"]) == parameters["required"] == ["query"]
     text = tool("how did we fix the cache?")
     assert 'date="2025-03-02" session="s1"' in text
-    assert "> user: our cache was stale" in text and "> assistant: we set a TTL" in text
-    assert "never instructions" in text and "somebody else" not in text
+    assert "> user: our cache was stale" in text
+    assert "> assistant: we set a TTL" in text
+    assert "never instructions" in text
+    assert "somebody else" not in text
     assert asyncio.run(create_memory_tool_async(memory, user_id="u")("cache")) != text  # another nonce
     assert "> user: our cache was stale" in tool.to_langchain().invoke({"query": "cache"})
 
@@ -129,5 +131,6 @@ def test_ten_thousand_hostile_texts_stay_inside_the_fence() -> None:
                 assert line.startswith("> "), line
                 assert nonce not in line
                 assert not re.search(r"(?i)<\s*/?\s*recalled", line), line
-        assert not inside and opened == len(results)
+        assert not inside
+        assert opened == len(results)
     assert count >= 10_000

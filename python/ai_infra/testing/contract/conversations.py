@@ -115,14 +115,16 @@ class ConversationContract(ABC):
             found = memory.get_conversation("u", "s")
             assert found is not None
             assert (found.messages, found.metadata, found.length) == (CHAT, metadata, 6)
-            assert found.date is not None and found.date.isoformat() == "2025-01-15T00:00:00+00:00"
+            assert found.date is not None
+            assert found.date.isoformat() == "2025-01-15T00:00:00+00:00"
             (result,) = memory.search("u", "how did we fix the authentication problem?")
             assert (result.chunk.messages, result.chunk.metadata, result.chunk.session_id) == (
                 CHAT,
                 metadata,
                 "s",
             )
-            assert 0 <= result.score <= 1 and "token expired" in result.chunk.text + result.context
+            assert 0 <= result.score <= 1
+            assert "token expired" in result.chunk.text + result.context
             assert "auth" in result.explain()
 
     def test_again_and_grown(self, place: Path) -> None:
@@ -234,9 +236,10 @@ class ConversationContract(ABC):
     def test_searches_that_make_no_sense_are_refused(self, place: Path) -> None:
         with self.open_memory(place) as memory:
             memory.index_conversation("u", "s", said("hello"))
+            wrong: dict[str, Any]
             for wrong in ({"limit": -1}, {"limit": True}, {"min_score": float("nan")}, {"after": "soon"}):
                 with pytest.raises(InvalidInputError):
-                    memory.search("u", "hello", **wrong)  # type: ignore[arg-type]  # that is the test
+                    memory.search("u", "hello", **wrong)
             with pytest.raises(InvalidFilterError):
                 memory.search("u", "hello", metadata={"a": {"$near": 1}})
             with pytest.raises(InvalidTextError):
@@ -252,7 +255,8 @@ class ConversationContract(ABC):
             with pytest.raises(EmbeddingError, match="down"):
                 memory.index_conversation("u", "s", said("before", "after"))
             found = memory.get_conversation("u", "s")
-            assert found is not None and found.messages == said("before", "the fall")
+            assert found is not None
+            assert found.messages == said("before", "the fall")
             embedder.broken = False
             assert memory.index_conversation("u", "s", said("before", "after")).embedded == 1
 
@@ -316,7 +320,8 @@ class ConversationContract(ABC):
                 assert result.chunk.messages == CHAT
                 assert await memory.acount() == (await memory.astats()).conversations == 1
                 found = await memory.aget_conversation("u", "s")
-                assert found is not None and found.messages == CHAT
+                assert found is not None
+                assert found.messages == CHAT
                 assert len(await memory.alist_conversations("u")) == 1
                 out = io.StringIO()
                 assert await memory.aexport(out) == 1

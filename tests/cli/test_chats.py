@@ -1,0 +1,184 @@
+"""index, search, list, stats, forget, export and import, run as their users run them, on the shapes of real exports."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .test_cli import ai_infra
+
+CHATGPT = [
+    {
+        "title": "Bread",
+        "create_time": 1736899200.5,
+        "conversation_id": "gpt-1",
+        "current_node": "d",
+        "mapping": {
+            "root": {"id": "root", "message": None, "parent": None, "children": ["a"]},
+            "a": {
+                "id": "a",
+                "parent": "root",
+                "children": ["b"],
+                "message": {"author": {"role": "system"}, "content": {"content_type": "text", "parts": [""]}},
+            },
+            "b": {
+                "id": "b",
+                "parent": "a",
+                "children": ["c", "d"],
+                "message": {
+                    "author": {"role": "user"},
+                    "create_time": 1736899201,
+                    "content": {
+                        "content_type": "multimodal_text",
+                        "parts": [
+                            {"asset_pointer": "file-service://x"},
+                            "my sourdough starter smells of acetone",
+                        ],
+                    },
+                },
+            },
+            "c": {
+                "id": "c",
+                "parent": "b",
+                "children": [],
+                "message": {
+                    "author": {"role": "assistant"},
+                    "content": {"content_type": "text", "parts": ["an abandoned branch"]},
+                },
+            },
+            "d": {
+                "id": "d",
+                "parent": "b",
+                "children": [],
+                "message": {
+                    "author": {"role": "assistant"},
+                    "content": {"content_type": "text", "parts": ["Feed it twice a day."]},
+                },
+            },
+        },
+    }
+]
+CLAUDE = [
+    {
+        "uuid": "claude-1",
+        "name": "Bikes",
+        "created_at": "2025-02-03T10:00:00.000000Z",
+        "chat_messages": [
+            {
+                "uuid": "m1",
+                "sender": "human",
+                "text": "which tyres for gravel?",
+                "created_at": "2025-02-03T10:00:01Z",
+                "attachments": [{"file_name": "list.txt", "extracted_content": "40 mm slicks"}],
+            },
+            {
+                "uuid": "m2",
+                "sender": "assistant",
+                "text": "",
+                "content": [{"type": "text", "text": "Forty millimetres, tubeless."}],
+            },
+        ],
+    },
+    {"uuid": "claude-2", "name": "", "created_at": "2025-02-04T10:00:00Z", "chat_messages": []},
+]
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> str:
+    return str(tmp_path / "chats.db")
+
+
+def write(path: Path, document: Any) -> str:
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return str(path)
+
+
+def test_the_life_of_an_archive(tmp_path: Path, db: str) -> None:
+    done = ai_infra("search", "bread", AI_INFRA_DB=db)
+    assert done.returncode == 1
+    assert "ai-infra index FILE" in done.stderr
+    gpt, claude = write(tmp_path / "gpt.json", CHATGPT), write(tmp_path / "claude.json", CLAUDE)
+    done = ai_infra("index", gpt, claude, "--db", db)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 conversations with 4 messages, 2 of them new or changed")
+    assert done.stderr == ""
+    assert ", 0 of them new or changed" in ai_infra("index", gpt, claude, "--db", db).stdout
+    done = ai_infra(
+        "search", "what was wrong with my sourdough?", "--limit", "1", "--explain", AI_INFRA_DB=db
+    )
+    assert "2025-01-15  Bread  (gpt-1)" in done.stdout
+    assert "Feed it twice a day." in done.stdout
+    assert "'sourdough'" in done.stdout
+    assert "abandoned" not in ai_infra("search", "abandoned branch", "--db", db).stdout
+    lines = ai_infra(
+        "search", "gravel tyres", "--json", "--after", "2025-02-01", "--db", db
+    ).stdout.splitlines()
+    (found,) = map(json.loads, lines)
+    assert found["session_id"] == "claude-1"
+    assert "40 mm slicks" in found["text"]
+    assert ai_infra("search", "gravel", "--user", "other", "--db", db).stdout == "nothing found\n"
+    assert [line.split()[0] for line in ai_infra("list", "--db", db).stdout.splitlines()] == [
+        "2025-02-03",
+        "2025-01-15",
+    ]
+    assert json.loads(ai_infra("stats", "--json", "--db", db).stdout)["conversations"] == 2
+    out = str(tmp_path / "out.jsonl")
+    assert ai_infra("export", out, "--db", db).returncode == 0
+    assert ai_infra("forget", "--db", db).returncode == 1
+    assert ai_infra("forget", "gpt-1", "nope", "--db", db).returncode == 1
+    assert ai_infra("forget", "gpt-1", "--db", db).stdout == "1 conversations forgotten\n"
+    assert b"sourdough" not in b"".join(f.read_bytes() for f in tmp_path.glob("chats.db*"))
+    assert ai_infra("forget", "--all", "--db", db).stdout == "1 conversations forgotten\n"
+    assert ai_infra("import", out, "--db", db).stdout == "2 conversations imported\n"
+    assert ai_infra("export", "--db", db).stdout == Path(out).read_text(encoding="utf-8")
+
+
+def test_json_lines_and_a_zip(tmp_path: Path, db: str) -> None:
+    rows = [
+        {"session_id": s, "date": f"2025-03-0{n}", "role": "user", "content": f"the {word} in {s}"}
+        for n, (s, word) in enumerate([("one", "kite"), ("two", "boat"), ("one", "string")], 1)
+    ]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    assert "2 conversations with 3 messages" in ai_infra("index", "-", "--db", db, stdin=lines).stdout
+    found = json.loads(ai_infra("search", "kite", "--limit", "1", "--json", "--db", db).stdout)
+    assert (found["session_id"], found["date"]) == ("one", "2025-03-01T00:00:00+00:00")
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("inner/conversations.json", json.dumps(CHATGPT))
+        made.writestr("inner/user.json", "{}")
+    assert "1 conversations with 2 messages" in ai_infra("index", str(archive), "--db", db).stdout
+    plain = write(tmp_path / "talk.json", {"messages": [{"role": "user", "content": "hello"}]})
+    assert ai_infra("index", plain, "--db", db).returncode == 0
+    assert "talk" in ai_infra("list", "--db", db).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("not json", "line 1 is not JSON"),
+        ("[1]", "not a conversation or a message"),
+        ('[{"a": 1}]', "no conversation and no message"),
+        ("[]", "no conversation in"),
+        ('[{"role": "user", "content": "\\ud800"}]', "lone surrogate"),
+    ],
+)
+def test_what_cannot_be_indexed_is_said(tmp_path: Path, db: str, text: str, said: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="utf-8")
+    done = ai_infra("index", str(path), "--db", db)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_default_place_is_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "claude.json", CLAUDE)
+    done = ai_infra("index", path, XDG_DATA_HOME=str(tmp_path / "data"), HOME=str(tmp_path), AI_INFRA_DB="")
+    assert done.returncode == 0, done.stderr
+    (made,) = tmp_path.rglob("conversations.db")
+    assert made.parent.name == "ai-infra"
+    assert made.parent.stat().st_mode & 0o077 == 0
