@@ -54,12 +54,14 @@ class ConversationFlows:
         chunk_overlap: int,
         summaries: Summaries | None,
         index_memory: int,
+        owns_embedder: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._backend = backend
         self._embedder = None if embedder is None else CachedEmbedder(embedder)
         self._chunks = (chunk_size, chunk_overlap)
         self._summaries = summaries
+        self._owned: list[Any] = [embedder] if owns_embedder else []
         self._clock = clock
         message_chunks([], chunk_size, chunk_overlap)  # refuses sizes that make no chunks
         name = None if self._embedder is None else self._embedder.identity
@@ -244,6 +246,11 @@ class ConversationFlows:
     def _close(self) -> Flow[None]:
         self._indexes.clear()
         yield from self._backend.close()
+        if self._summaries is not None:
+            self._owned.append(self._summaries.owned)
+        for made in self._owned:
+            if hasattr(made, "aclose"):
+                yield Call(made.close, made.aclose)
 
 
 def _loads(message: str) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class ConversationMemory(ConversationFiles):
             chunk_overlap=chunk_overlap,
             summaries=Summaries(llm) if include_summary else None,
             index_memory=index_memory,
+            owns_embedder=embeddings is None,
         )
 
     def index_conversation(
@@ -289,7 +290,10 @@ class ConversationMemory(ConversationFiles):
         await arun(self._purge())
 
     def close(self) -> None:
-        """Let running operations finish, then close. Closing twice is fine."""
+        """Let running operations finish, then close, with the embedder and the LLM that were made here.
+
+        Closing twice is fine.
+        """
         run(self._close())
 
     async def aclose(self) -> None:

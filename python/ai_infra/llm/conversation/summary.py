@@ -22,6 +22,8 @@ class Summaries:
 
     def __init__(self, llm: Any) -> None:
         self._llm = llm
+        self.owned: Any = None
+        """The LLM that was made here, once it was needed."""
 
     def of(self, ready: Prepared, held: Stored | None) -> Flow[tuple[str | None, int]]:
         """The summary of a conversation, and how many messages it stands for.
@@ -36,6 +38,10 @@ class Summaries:
                 old, start = held.head.summary, done
         if start == len(ready.messages):
             return old, start
+        if self._llm is None:
+            from ai_infra.llm.client import LLM
+
+            self._llm = self.owned = LLM()
         summarizer = Summarizer(self._llm, counter_for(None))
         text = yield from summarizer.summarize(old, ready.fields[start:], MAX_TOKENS)
         return text or None, len(ready.messages)
