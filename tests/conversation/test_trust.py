@@ -69,7 +69,7 @@ def test_killed_while_indexing_leaves_no_half_conversation(tmp_path: Path) -> No
 def test_a_session_of_500_that_grew_by_2_pays_for_2() -> None:
     texts = [f"message {n} of the long session" for n in range(500)]
     with (
-        OpenAIServer() as server,
+        OpenAIServer(dimensions=1536) as server,
         ConversationMemory(
             embedding_provider="openai", base_url=server.base_url, api_key="sk-test"
         ) as memory,

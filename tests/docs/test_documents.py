@@ -27,7 +27,7 @@ def blocks(document: Path) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def openai(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[OpenAIServer]:
-    with OpenAIServer() as server:
+    with OpenAIServer(dimensions=1536) as server:  # those of text-embedding-3-small
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         monkeypatch.chdir(tmp_path)
