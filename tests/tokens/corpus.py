@@ -1,7 +1,5 @@
 """Texts to count: generators with fixed seeds, and real files that every installation has."""
 
-# ruff: noqa: E501 (the samples are one line each)
-
 from __future__ import annotations
 
 import json
