@@ -1,7 +1,5 @@
 """Texts to count: generators with fixed seeds, and real files that every installation has."""
 
-
-
 from __future__ import annotations
 
 import json

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::batch::Batch;
 use super::bpe::Scratch;
 use super::table::{MIDDLE, hash, load};
 use super::vocabulary::Vocabulary;
@@ -28,6 +29,8 @@ struct LongCache(Vec<([u64; 4], [u32; 2])>);
 pub struct Memory {
     /// The working memory of merging.
     pub scratch: Scratch,
+    /// What is about to be looked up.
+    pub batch: Batch,
     cache: Cache,
     long_cache: LongCache,
 }
@@ -39,7 +42,12 @@ thread_local! {
 impl Memory {
     /// Nothing remembered yet.
     pub const fn new() -> Self {
-        Self { scratch: Scratch::new(), cache: Cache(Vec::new()), long_cache: LongCache(Vec::new()) }
+        Self {
+            scratch: Scratch::new(),
+            batch: Batch::new(),
+            cache: Cache(Vec::new()),
+            long_cache: LongCache(Vec::new()),
+        }
     }
 
     /// Lends this thread's memory for `vocabulary`.
