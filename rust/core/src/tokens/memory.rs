@@ -75,10 +75,11 @@ impl Memory {
             self.cache.0.resize(SLOTS, [0, 0]);
         }
         let slot = hash(low, high) as usize & (SLOTS - 1);
-        if let Some(&[known_low, known_high]) = self.cache.0.get(slot) {
-            if known_low == low && known_high << 4 >> 4 == high {
-                return (known_high >> 60) as usize;
-            }
+        if let Some(&[known_low, known_high]) = self.cache.0.get(slot)
+            && known_low == low
+            && known_high << 4 >> 4 == high
+        {
+            return (known_high >> 60) as usize;
         }
         let count = vocabulary.merge_count(piece, &mut self.scratch);
         if let Some(entry) = self.cache.0.get_mut(slot) {
@@ -97,10 +98,11 @@ impl Memory {
             self.long_cache.0.resize(LONG_SLOTS, ([0; 4], [0; 2]));
         }
         let slot = hash(hash(a, b) ^ c, d) as usize & (LONG_SLOTS - 1);
-        if let Some(&(known, [length, count])) = self.long_cache.0.get(slot) {
-            if known == key && length as usize == piece.len() {
-                return count as usize;
-            }
+        if let Some(&(known, [length, count])) = self.long_cache.0.get(slot)
+            && known == key
+            && length as usize == piece.len()
+        {
+            return count as usize;
         }
         let count = vocabulary.merge_count(piece, &mut self.scratch);
         if let Some(entry) = self.long_cache.0.get_mut(slot) {
