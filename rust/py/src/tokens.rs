@@ -175,8 +175,7 @@ impl Encoding {
                 }
                 index += 1;
             }
-            total +=
-                Self::all(py, &contents, |texts| self.0.count_all(texts.iter().map(|text| &**text)))?;
+            total += Self::all(py, &contents, |texts| self.0.count_all(texts.iter().map(|text| &**text)))?;
         }
         Ok((total, unread))
     }
