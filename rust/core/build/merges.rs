@@ -51,7 +51,8 @@ impl Merges {
 
     /// Writes `NAME.splits` (left and right alternating); `NAME.pairs`, a hash table of the tokens by their split, with
     /// 14 bits of the hash above the 18 of the token; and `NAME.filter`, two bits for each pair in a word that its hash
-    /// names, which tells most pairs that do not merge in one look. `src/tokens/bpe.rs` reads them.
+    /// names, which tells most pairs that do not merge in one look; and `NAME.bigrams`, the token of each pair of
+    /// single bytes, `left << 8 | right`. `src/tokens/bpe.rs` reads them.
     pub fn write(&self, out: &Output, name: &str) {
         out.u32s(
             &format!("{name}.splits"),
@@ -62,9 +63,13 @@ impl Merges {
         let shift = 64 - size.trailing_zeros();
         let mut pairs = vec![u32::MAX; size];
         let mut filter = vec![0_u64; size / 16];
+        let mut bigrams = vec![u32::MAX; 1 << 16];
         for (token, &(left, right)) in (0_u32..).zip(&self.splits) {
             if left == token {
                 continue;
+            }
+            if left.max(right) < 256 {
+                bigrams[(left << 8 | right) as usize] = token;
             }
             let hash = hash(left, right);
             filter[(hash >> (shift + 4)) as usize] |= 1 << (hash & 63) | 1 << (hash >> 6 & 63);
@@ -74,6 +79,7 @@ impl Merges {
             }
             pairs[slot] = (hash as u32) << 18 | token;
         }
+        out.u32s(&format!("{name}.bigrams"), &bigrams);
         out.u32s(&format!("{name}.pairs"), &pairs);
         out.u64s(&format!("{name}.filter"), &filter);
     }

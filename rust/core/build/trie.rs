@@ -8,8 +8,8 @@
 use crate::Output;
 use crate::merges::{FastMap, Merges};
 
-/// Writes `NAME.trie` (the root's base is 256), `NAME.ends` (the tokens) and `NAME.prefixes`: for each token its longest proper prefix
-/// that is a reachable token, or `u32::MAX`.
+/// Writes `NAME.trie` (the root's base is 256), `NAME.ends` (the tokens) and `NAME.heads`: for each token its length
+/// in the low byte and above it its longest proper prefix that is a reachable token, or all ones.
 pub fn write(out: &Output, name: &str, tokens: &[Vec<u8>], merges: &Merges) {
     let mut sorted: Vec<(&[u8], u32)> = (0..)
         .zip(tokens)
@@ -19,8 +19,8 @@ pub fn write(out: &Output, name: &str, tokens: &[Vec<u8>], merges: &Merges) {
     let ids: FastMap<&[u8], u32> = sorted.iter().copied().collect();
     let prefix = |token: &Vec<u8>| (1..token.len()).rev().find_map(|end| ids.get(&token[..end])).copied();
     out.u32s(
-        &format!("{name}.prefixes"),
-        &tokens.iter().map(|t| prefix(t).unwrap_or(u32::MAX)).collect::<Vec<_>>(),
+        &format!("{name}.heads"),
+        &tokens.iter().map(|t| prefix(t).unwrap_or(u32::MAX) << 8 | t.len() as u32).collect::<Vec<_>>(),
     );
 
     sorted.sort_unstable();

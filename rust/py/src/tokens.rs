@@ -112,7 +112,7 @@ impl Encoding {
     /// The number of tokens of all texts together, each counted by itself.
     #[pyo3(signature = (texts, /))]
     fn count_total(&self, py: Python<'_>, texts: Vec<Bound<'_, PyString>>) -> PyResult<usize> {
-        Self::all(py, &texts, |texts| texts.iter().map(|text| self.0.count(text)).sum())
+        Self::all(py, &texts, |texts| self.0.count_all(texts.iter().map(|text| &**text)))
     }
 
     /// The number of tokens of `text`, or `None` if it has more than `limit`.
@@ -175,8 +175,7 @@ impl Encoding {
                 }
                 index += 1;
             }
-            total +=
-                Self::all(py, &contents, |texts| texts.iter().map(|text| self.0.count(text)).sum::<usize>())?;
+            total += Self::all(py, &contents, |texts| self.0.count_all(texts.iter().map(|text| &**text)))?;
         }
         Ok((total, unread))
     }

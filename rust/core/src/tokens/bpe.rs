@@ -44,7 +44,16 @@ impl Vocabulary {
     /// The length of `token` in bytes.
     #[inline(always)]
     pub fn length(&self, token: u32) -> usize {
-        self.lengths.get(token as usize).copied().map_or(1, usize::from)
+        self.heads.get(token as usize).map_or(1, |head| (head & 0xFF) as usize)
+    }
+
+    /// The longest proper prefix of `token` that is a token, or [`NONE`].
+    #[inline(always)]
+    fn prefix(&self, token: u32) -> u32 {
+        match self.heads.get(token as usize) {
+            Some(head) if head >> 8 != NONE >> 8 => head >> 8,
+            _ => NONE,
+        }
     }
 
     /// The token that `left` and `right` merge into, or [`NONE`].
@@ -81,30 +90,31 @@ impl Vocabulary {
     ///
     /// Undoes their merges from the last to the first. The two parts that touch the boundary at any moment must
     /// not be a pair that merges before the merge undone last; equal ranks merge leftmost first.
+    ///
+    /// Which side is undone is as good as random, so it is chosen by masks: a branch would be mispredicted.
+    #[inline(always)]
     fn stays_apart(&self, mut left: u32, mut right: u32) -> bool {
         let mut limit = NONE;
         loop {
-            // A token's number is its rank, so `limit` is the moment of the merge undone last.
+            // A token's number is its rank, so `limit` is the moment of the merge undone last. The bytes have the
+            // lowest ranks: where the later of the two is a single byte, both are.
+            let later = left.max(right);
+            if later < 256 {
+                return self.bigrams.get((left << 8 | right) as usize).is_none_or(|&token| token >= limit);
+            }
             if self.merged(left, right) < limit {
                 return false;
             }
-            // The bytes have the lowest ranks: where the later of the two is a single byte, both are.
-            if left > right {
-                let [_, part] = self.split(left);
-                if part == left {
-                    return true;
-                }
-                limit = left;
-                left = part;
-            } else {
-                let [part, _] = self.split(right);
-                if part == right {
-                    return true;
-                }
-                // Of equal ranks the leftmost merges first, and that is the pair across the boundary.
-                limit = right + 1;
-                right = part;
+            let [first, last] = self.split(later);
+            if first == later {
+                return true; // cannot be: merging makes every token of the trie
             }
+            // Of equal ranks the leftmost merges first; where the right side is undone, that is the pair across.
+            let is_right = u32::from(left <= right);
+            limit = later + is_right;
+            let mask = is_right.wrapping_neg();
+            left = left & mask | last & !mask;
+            right = right & !mask | first & mask;
         }
     }
 
@@ -123,7 +133,7 @@ impl Vocabulary {
                     token = self.longest(piece.get(at..).unwrap_or_default());
                     break;
                 }
-                token = self.prefixes.get(token as usize).copied().unwrap_or(NONE);
+                token = self.prefix(token);
                 if token == NONE {
                     // No token fits here: the token before was wrong, and nothing may end here again.
                     scratch.kill(at);

@@ -54,12 +54,23 @@ impl Encoding {
 
     /// The number of tokens of `text`.
     pub fn count(&self, text: &str) -> usize {
-        let mut total = 0;
-        self.each_piece(text, |_, _, tokens| {
-            total += tokens;
-            true
-        });
-        total
+        self.count_all(std::iter::once(text))
+    }
+
+    /// The number of tokens of all `texts` together, each counted by itself.
+    pub fn count_all<'a>(&self, texts: impl Iterator<Item = &'a str>) -> usize {
+        let vocabulary = self.vocabulary;
+        Memory::with(vocabulary, |memory| {
+            let start = memory.batch.total();
+            for text in texts {
+                self.walk(text.as_bytes(), memory, |memory, rest, _, length| {
+                    memory.add(vocabulary, rest, length);
+                    true
+                });
+            }
+            memory.flush(vocabulary);
+            memory.batch.total().wrapping_sub(start)
+        })
     }
 
     /// The number of tokens of `text` if that is at most `limit`, else `None` as soon as that is known.
@@ -89,11 +100,26 @@ impl Encoding {
     }
 
     /// Calls `visit(start, end, tokens)` for each pre-token, until it returns false.
-    pub(super) fn each_piece(&self, text: &str, visit: impl FnMut(usize, usize, usize) -> bool) {
-        Memory::with(self.vocabulary, |memory| match self.kind {
-            Kind::O200k => fast::<O200k>(self.vocabulary, text.as_bytes(), memory, visit),
-            Kind::Cl100k => fast::<Cl100k>(self.vocabulary, text.as_bytes(), memory, visit),
-            Kind::P50k => plain::<P50k>(self.vocabulary, text.as_bytes(), memory, visit),
+    pub(super) fn each_piece(&self, text: &str, mut visit: impl FnMut(usize, usize, usize) -> bool) {
+        let vocabulary = self.vocabulary;
+        Memory::with(vocabulary, |memory| {
+            self.walk(text.as_bytes(), memory, |memory, rest, start, length| {
+                visit(start, start + length, memory.count(vocabulary, rest, length))
+            });
         });
+    }
+
+    #[inline(always)]
+    fn walk(
+        &self,
+        text: &[u8],
+        memory: &mut Memory,
+        take: impl FnMut(&mut Memory, &[u8], usize, usize) -> bool,
+    ) {
+        match self.kind {
+            Kind::O200k => fast::<O200k>(text, memory, take),
+            Kind::Cl100k => fast::<Cl100k>(text, memory, take),
+            Kind::P50k => plain::<P50k>(text, memory, take),
+        }
     }
 }

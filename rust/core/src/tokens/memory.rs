@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::batch::Batch;
 use super::bpe::Scratch;
 use super::table::{MIDDLE, hash, load};
 use super::vocabulary::Vocabulary;
@@ -28,6 +29,8 @@ struct LongCache(Vec<([u64; 4], [u32; 2])>);
 pub struct Memory {
     /// The working memory of merging.
     pub scratch: Scratch,
+    /// What is about to be looked up.
+    pub batch: Batch,
     cache: Cache,
     long_cache: LongCache,
 }
@@ -39,7 +42,12 @@ thread_local! {
 impl Memory {
     /// Nothing remembered yet.
     pub const fn new() -> Self {
-        Self { scratch: Scratch::new(), cache: Cache(Vec::new()), long_cache: LongCache(Vec::new()) }
+        Self {
+            scratch: Scratch::new(),
+            batch: Batch::new(),
+            cache: Cache(Vec::new()),
+            long_cache: LongCache(Vec::new()),
+        }
     }
 
     /// Lends this thread's memory for `vocabulary`.
@@ -67,10 +75,11 @@ impl Memory {
             self.cache.0.resize(SLOTS, [0, 0]);
         }
         let slot = hash(low, high) as usize & (SLOTS - 1);
-        if let Some(&[known_low, known_high]) = self.cache.0.get(slot) {
-            if known_low == low && known_high << 4 >> 4 == high {
-                return (known_high >> 60) as usize;
-            }
+        if let Some(&[known_low, known_high]) = self.cache.0.get(slot)
+            && known_low == low
+            && known_high << 4 >> 4 == high
+        {
+            return (known_high >> 60) as usize;
         }
         let count = vocabulary.merge_count(piece, &mut self.scratch);
         if let Some(entry) = self.cache.0.get_mut(slot) {
@@ -89,10 +98,11 @@ impl Memory {
             self.long_cache.0.resize(LONG_SLOTS, ([0; 4], [0; 2]));
         }
         let slot = hash(hash(a, b) ^ c, d) as usize & (LONG_SLOTS - 1);
-        if let Some(&(known, [length, count])) = self.long_cache.0.get(slot) {
-            if known == key && length as usize == piece.len() {
-                return count as usize;
-            }
+        if let Some(&(known, [length, count])) = self.long_cache.0.get(slot)
+            && known == key
+            && length as usize == piece.len()
+        {
+            return count as usize;
         }
         let count = vocabulary.merge_count(piece, &mut self.scratch);
         if let Some(entry) = self.long_cache.0.get_mut(slot) {

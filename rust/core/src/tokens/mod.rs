@@ -5,6 +5,7 @@
 //! `build.rs` and lie in the binary ([`vocabulary`]); nothing is built at start.
 
 mod approx;
+mod batch;
 mod bpe;
 mod classes;
 mod cut;

@@ -1,26 +1,24 @@
-//! The walk over a text: from pre-token to pre-token, with the number of tokens of each.
+//! The walk over a text: from pre-token to pre-token.
 
 use super::lanes::Lanes;
 use super::memory::Memory;
 use super::split::Pattern;
-use super::table::{MIDDLE, SHORT, load};
-use super::vocabulary::Vocabulary;
+use super::table::load;
 use super::window::Windowed;
 
-/// Calls `visit(start, end, tokens)` for each pre-token of `text`, until it returns false.
+/// Calls `take(memory, rest, start, length)` for each pre-token of `text`, until it returns false. `rest` starts with
+/// the pre-token; near the end of the text zeros may follow it there.
 ///
 /// The reference: one character at a time, on any processor.
 pub fn plain<P: Pattern>(
-    vocabulary: &Vocabulary,
     text: &[u8],
     memory: &mut Memory,
-    mut visit: impl FnMut(usize, usize, usize) -> bool,
+    mut take: impl FnMut(&mut Memory, &[u8], usize, usize) -> bool,
 ) {
     let mut start = 0;
     while start < text.len() {
         let end = P::end(text, start);
-        let tokens = piece(vocabulary, text.get(start..).unwrap_or_default(), end - start, memory);
-        if !visit(start, end, tokens) {
+        if !take(memory, text.get(start..).unwrap_or_default(), start, end - start) {
             return;
         }
         start = end;
@@ -30,22 +28,20 @@ pub fn plain<P: Pattern>(
 /// The same as [`plain`], 64 bytes at a time where the text is ASCII.
 #[cfg(target_arch = "x86_64")]
 pub fn fast<P: Pattern + Windowed>(
-    vocabulary: &Vocabulary,
     text: &[u8],
     memory: &mut Memory,
-    visit: impl FnMut(usize, usize, usize) -> bool,
+    take: impl FnMut(&mut Memory, &[u8], usize, usize) -> bool,
 ) {
     use super::lanes::{Avx2, Sse2};
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     fn with_avx2<P: Pattern + Windowed>(
-        vocabulary: &Vocabulary,
         text: &[u8],
         memory: &mut Memory,
-        visit: impl FnMut(usize, usize, usize) -> bool,
+        take: impl FnMut(&mut Memory, &[u8], usize, usize) -> bool,
     ) {
         // SAFETY: this function is only called where avx2 is there.
-        unsafe { windows::<Avx2, P>(vocabulary, text, memory, visit) }
+        unsafe { windows::<Avx2, P>(text, memory, take) }
     }
 
     if is_x86_feature_detected!("avx2")
@@ -53,22 +49,21 @@ pub fn fast<P: Pattern + Windowed>(
         && is_x86_feature_detected!("lzcnt")
     {
         // SAFETY: the features were just detected; bmi1 and popcnt come with every processor that has these.
-        unsafe { with_avx2::<P>(vocabulary, text, memory, visit) }
+        unsafe { with_avx2::<P>(text, memory, take) }
     } else {
         // SAFETY: every x86-64 processor has sse2.
-        unsafe { windows::<Sse2, P>(vocabulary, text, memory, visit) }
+        unsafe { windows::<Sse2, P>(text, memory, take) }
     }
 }
 
 /// The same as [`plain`].
 #[cfg(not(target_arch = "x86_64"))]
 pub fn fast<P: Pattern + Windowed>(
-    vocabulary: &Vocabulary,
     text: &[u8],
     memory: &mut Memory,
-    visit: impl FnMut(usize, usize, usize) -> bool,
+    take: impl FnMut(&mut Memory, &[u8], usize, usize) -> bool,
 ) {
-    plain::<P>(vocabulary, text, memory, visit);
+    plain::<P>(text, memory, take);
 }
 
 /// Bytes that can be read from any start of a pre-token in a window, which is at most 63.
@@ -80,10 +75,9 @@ const WINDOW: usize = 64 + 16;
 /// The processor must have the features of `L`.
 #[inline(always)]
 pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
-    vocabulary: &Vocabulary,
     text: &[u8],
     memory: &mut Memory,
-    mut visit: impl FnMut(usize, usize, usize) -> bool,
+    mut take: impl FnMut(&mut Memory, &[u8], usize, usize) -> bool,
 ) {
     let mut at = 0;
     while at < text.len() {
@@ -113,8 +107,7 @@ pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
             while ends != 0 {
                 let end = ends.trailing_zeros() as usize;
                 ends &= ends - 1;
-                let tokens = piece(vocabulary, window.get(start..).unwrap_or_default(), end - start, memory);
-                if !visit(at + start, at + end, tokens) {
+                if !take(memory, window.get(start..).unwrap_or_default(), at + start, end - start) {
                     return;
                 }
                 start = end;
@@ -128,22 +121,10 @@ pub unsafe fn windows<L: Lanes, P: Pattern + Windowed>(
                 break;
             }
             let end = P::end(text, at);
-            let tokens = piece(vocabulary, text.get(at..).unwrap_or_default(), end - at, memory);
-            if !visit(at, end, tokens) {
+            if !take(memory, text.get(at..).unwrap_or_default(), at, end - at) {
                 return;
             }
             at = end;
         }
     }
-}
-
-/// The number of tokens of the pre-token that is the first `length` bytes of `text`.
-#[inline(always)]
-fn piece(vocabulary: &Vocabulary, text: &[u8], length: usize, memory: &mut Memory) -> usize {
-    let known = if length <= SHORT {
-        vocabulary.has_short(load(text), length)
-    } else {
-        length <= MIDDLE && vocabulary.has_middle(load(text), load(text.get(8..).unwrap_or_default()), length)
-    };
-    if known { 1 } else { memory.merge(vocabulary, text, length) }
 }

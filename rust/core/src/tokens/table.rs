@@ -28,9 +28,43 @@ impl Vocabulary {
     /// Whether the pre-token of `length` bytes (1 to 7) at the start of `text` is one token.
     #[inline(always)]
     pub fn has_short(&self, word: u64, length: usize) -> bool {
-        let key = (word & (u64::MAX >> (64 - 8 * length))) | (length as u64) << 56;
+        self.short_is((word & (u64::MAX >> (64 - 8 * length))) | (length as u64) << 56)
+    }
+
+    /// Whether the pre-token of `length` bytes (8 to 15) whose first 16 bytes are `low` and `high` is one token.
+    #[inline(always)]
+    pub fn has_middle(&self, low: u64, high: u64, length: usize) -> bool {
+        let kept = if length > 8 { high & (u64::MAX >> (128 - 8 * length)) } else { 0 };
+        self.middle_is([low, kept | (length as u64) << 56])
+    }
+
+    #[inline(always)]
+    fn short_slot(&self, key: u64) -> usize {
+        (hash(key, 0) >> (self.short.len().leading_zeros() + 1)) as usize
+    }
+
+    #[inline(always)]
+    fn middle_slot(&self, key: [u64; 2]) -> usize {
+        (hash(key[0], key[1]) >> (self.middle.len().leading_zeros() + 1)) as usize
+    }
+
+    /// Whether `key`, bytes and length, is in the first slot of the short table where it may be.
+    #[inline(always)]
+    pub fn short_at_once(&self, key: u64) -> bool {
+        self.short.get(self.short_slot(key)).is_some_and(|&found| found == key)
+    }
+
+    /// The same in the middle table.
+    #[inline(always)]
+    pub fn middle_at_once(&self, key: [u64; 2]) -> bool {
+        self.middle.get(self.middle_slot(key)).is_some_and(|&found| found == key)
+    }
+
+    /// Whether `key`, bytes and length, is in the short table.
+    #[inline(always)]
+    pub fn short_is(&self, key: u64) -> bool {
         let mask = self.short.len() - 1;
-        let mut slot = (hash(key, 0) >> (self.short.len().leading_zeros() + 1)) as usize;
+        let mut slot = self.short_slot(key);
         loop {
             match self.short.get(slot & mask) {
                 Some(&found) if found == key => return true,
@@ -40,13 +74,11 @@ impl Vocabulary {
         }
     }
 
-    /// Whether the pre-token of `length` bytes (8 to 15) whose first 16 bytes are `low` and `high` is one token.
+    /// Whether `key` is in the middle table.
     #[inline(always)]
-    pub fn has_middle(&self, low: u64, high: u64, length: usize) -> bool {
-        let kept = if length > 8 { high & (u64::MAX >> (128 - 8 * length)) } else { 0 };
-        let key = [low, kept | (length as u64) << 56];
+    pub fn middle_is(&self, key: [u64; 2]) -> bool {
         let mask = self.middle.len() - 1;
-        let mut slot = (hash(key[0], key[1]) >> (self.middle.len().leading_zeros() + 1)) as usize;
+        let mut slot = self.middle_slot(key);
         loop {
             match self.middle.get(slot & mask) {
                 Some(&found) if found == key => return true,

@@ -46,21 +46,41 @@ fn collect(walk: impl FnOnce(&mut dyn FnMut(usize, usize, usize) -> bool)) -> Pi
 }
 
 fn all_walks_agree<P: Pattern + Windowed>(vocabulary: &Vocabulary) {
+    fn counted(
+        vocabulary: &Vocabulary,
+        visit: &mut dyn FnMut(usize, usize, usize) -> bool,
+    ) -> impl FnMut(&mut Memory, &[u8], usize, usize) -> bool {
+        move |memory, rest, start, length| {
+            visit(start, start + length, memory.count(vocabulary, rest, length))
+        }
+    }
     for text in texts(60_000, 200) {
         let bytes = text.as_bytes();
         let mut memory = Memory::new();
-        let expected = collect(|visit| plain::<P>(vocabulary, bytes, &mut memory, visit));
+        let expected = collect(|visit| plain::<P>(bytes, &mut memory, counted(vocabulary, visit)));
         let ends: Vec<_> = expected.iter().map(|piece| piece.1).collect();
         assert_eq!(ends.last().copied().unwrap_or(0), text.len());
         assert!(ends.iter().all(|&end| text.is_char_boundary(end)), "{text:?}");
-        assert_eq!(collect(|visit| fast::<P>(vocabulary, bytes, &mut memory, visit)), expected, "{text:?}");
+        assert_eq!(
+            collect(|visit| fast::<P>(bytes, &mut memory, counted(vocabulary, visit))),
+            expected,
+            "{text:?}"
+        );
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every x86-64 processor has sse2.
         let narrow = collect(|visit| unsafe {
-            super::pieces::windows::<super::lanes::Sse2, P>(vocabulary, bytes, &mut memory, visit);
+            super::pieces::windows::<super::lanes::Sse2, P>(bytes, &mut memory, counted(vocabulary, visit));
         });
         #[cfg(target_arch = "x86_64")]
         assert_eq!(narrow, expected, "{text:?}");
+        let before = memory.batch.total();
+        plain::<P>(bytes, &mut memory, |memory, rest, _, length| {
+            memory.add(vocabulary, rest, length);
+            true
+        });
+        memory.flush(vocabulary);
+        let total: usize = expected.iter().map(|piece| piece.2).sum();
+        assert_eq!(memory.batch.total() - before, total, "{text:?}");
     }
 }
 

@@ -14,8 +14,10 @@ pub struct Vocabulary {
     pub filter: &'static [u64],
     /// The last merge of each token, `[t, t]` for a single byte.
     pub splits: &'static [[u32; 2]],
-    /// The longest proper prefix of each token that is a token; `u32::MAX` if there is none.
-    pub prefixes: &'static [u32],
+    /// The token of each two single bytes, `left << 8 | right`; `u32::MAX` if they do not merge.
+    pub bigrams: &'static [u32],
+    /// The length of each token, and above 8 bits its longest proper prefix that is a token, all ones if there is none.
+    pub heads: &'static [u32],
     /// All tokens that merging can make, as a double-array trie.
     pub trie: &'static [u32],
     /// The token that ends at each unit of the trie.
@@ -49,7 +51,8 @@ macro_rules! vocabulary {
             pairs: table!(concat!($name, ".pairs"), u32),
             filter: table!(concat!($name, ".filter"), u64),
             splits: table!(concat!($name, ".splits"), [u32; 2]),
-            prefixes: table!(concat!($name, ".prefixes"), u32),
+            bigrams: table!(concat!($name, ".bigrams"), u32),
+            heads: table!(concat!($name, ".heads"), u32),
             trie: table!(concat!($name, ".trie"), u32),
             ends: table!(concat!($name, ".ends"), u32),
             lengths: table!(concat!($name, ".lengths"), u8),
