@@ -37,6 +37,9 @@ type StoredRow<'py> = (HeadRow, Vec<String>, Bound<'py, PyDict>);
 /// Those of `State`.
 type StateRow = (i64, i64, Option<String>);
 
+/// Those of `Changes`.
+type ChangesRow<'py> = (StateRow, Vec<i64>, Vec<StoredRow<'py>>);
+
 /// Conversations of users in one SQLite file, or in memory. Times are microseconds since 1970 UTC.
 #[pyclass(frozen, module = "ai_infra._core")]
 pub struct LocalConversations(Conversations);
@@ -128,7 +131,7 @@ impl LocalConversations {
         py: Python<'py>,
         user_id: &str,
         held: HashMap<i64, i64>,
-    ) -> PyResult<(StateRow, Vec<i64>, Vec<StoredRow<'py>>)> {
+    ) -> PyResult<ChangesRow<'py>> {
         let found = raise(py, py.detach(|| self.0.changes(user_id, &held)))?;
         let state = (found.state.id, found.state.generation, found.state.model);
         let loaded = found.loaded.into_iter().map(|one| stored(py, one)).collect::<PyResult<_>>()?;
