@@ -37,6 +37,9 @@ type StoredRow<'py> = (HeadRow, Vec<String>, Bound<'py, PyDict>);
 /// Those of `State`.
 type StateRow = (i64, i64, Option<String>);
 
+/// A conversation's row, its `seq`, and its new vectors by hash.
+type Embedded = (i64, i64, HashMap<Vec<u8>, Vec<u8>>);
+
 /// Those of `Changes`.
 type ChangesRow<'py> = (StateRow, Vec<i64>, Vec<StoredRow<'py>>);
 
@@ -171,12 +174,7 @@ impl LocalConversations {
         found.into_iter().map(|one| stored(py, one)).collect()
     }
 
-    fn reembed(
-        &self,
-        py: Python<'_>,
-        model: &str,
-        rows: Vec<(i64, i64, HashMap<Vec<u8>, Vec<u8>>)>,
-    ) -> PyResult<bool> {
+    fn reembed(&self, py: Python<'_>, model: &str, rows: Vec<Embedded>) -> PyResult<bool> {
         raise(py, py.detach(|| self.0.reembed(model, &rows)))
     }
 
