@@ -101,7 +101,7 @@ pub fn count_approximate(text: &str) -> usize {
         run = if starts { 0 } else { run.saturating_add(1) };
         cost += u64::from(match kind {
             Before::Letter => letter(run, before == Before::Script, foreign, c, last),
-            Before::Digit => u32::from(run % 3 == 0) * 1000,
+            Before::Digit => u32::from(run.is_multiple_of(3)) * 1000,
             Before::Punctuation => punctuation(run, c == last, before == Before::Digit),
             Before::White => white(run, c, last),
             Before::Script | Before::Nothing => other(run, c),
