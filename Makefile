@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: help demo test test-rust test-python types lint format docs bench nightly wheel clean
+.PHONY: help build demo test test-rust test-python types lint format bench nightly wheel clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -14,15 +14,14 @@ help:  ## list the commands
 # Two layers, so that the demo does not wait for the test tools.
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade -c constraints.txt pip
-	$(PIP) install -c constraints.txt --group demo
+	$(PIP) install --quiet --upgrade -c constraints.txt pip
+	$(PIP) install --quiet -c constraints.txt --group demo
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) install -c constraints.txt --group dev
+	$(PIP) install --quiet -c constraints.txt --group dev
 	@touch $@
 
-.PHONY: build
 build: $(VENV)/.demo
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --quiet
 
@@ -52,9 +51,13 @@ format:  ## rewrite the sources in the house style
 	$(BIN)/ruff format .
 	cargo fmt --all
 
-bench: $(VENV)/.dev build  ## side by side with the peers, in one run
-	$(PIP) install -r benches/requirements.txt
-	$(BIN)/python -m benches
+bench: $(VENV)/.dev build  ## counting and fitting beside their peers; docs/ names the scripts for the rest
+	$(PIP) install --quiet -r benches/requirements.txt
+	$(BIN)/python -m benches.fit.peers
+	$(BIN)/python benches/tokens/peers.py
+
+nightly: $(VENV)/.dev build  ## the tests of trust, ten times as long
+	AI_INFRA_NIGHTLY=1 $(BIN)/python -m pytest
 
 wheel: $(VENV)/.demo  ## a wheel for this platform, in dist/
 	$(BIN)/maturin build --release --out dist
