@@ -23,7 +23,9 @@ $(VENV)/.dev: $(VENV)/.demo
 	@touch $@
 
 build: $(VENV)/.demo
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --quiet
+	@# With no group named, maturin would install all of `dev`.
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) PIP_CONSTRAINT=constraints.txt PIP_QUIET=1 \
+		$(BIN)/maturin develop --release --quiet --group demo
 
 demo: build  ## the main job on the conversation that ships with the product
 	$(BIN)/ai-infra demo

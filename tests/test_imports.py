@@ -109,3 +109,15 @@ def test_every_error_is_ours_and_a_builtin() -> None:
             builtins = [base for base in error.__mro__ if base.__module__ == "builtins"]
             assert len(builtins) > 3, f"{name} is no builtin error but Exception"
         assert f"{name} " in errors.__doc__ or f"{name}\n" in errors.__doc__ or name == "AIInfraError"
+
+
+def test_a_debug_build_says_so() -> None:
+    code = (
+        "import sys, types, warnings; core = types.ModuleType('ai_infra._core'); "
+        "core.DEBUG_BUILD, core.VERSION = True, '0'; sys.modules['ai_infra._core'] = core; "
+        "import ai_infra"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "built without optimizations" in done.stderr
