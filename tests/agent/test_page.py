@@ -10,16 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ai_infra.testing.openai_server import OpenAIServer, Reply
-
-pytestmark = pytest.mark.skipif(
-    find_spec("ai_infra.llm.tools.custom") is None, reason="the snippets use ConversationMemory"
-)
 
 SESSION_AND_MEMORY = """
 from ai_infra import Agent
@@ -132,7 +127,7 @@ PAST = [
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
+    with OpenAIServer(dimensions=1536) as running:
         monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "k")
         monkeypatch.setenv("DATABASE_URL", str(tmp_path / "all.db"))

@@ -199,7 +199,6 @@ def test_the_session_endpoints(server: OpenAIServer, app: str) -> None:
         urllib.request.urlopen(url)
 
 
-@pytest.mark.skipif(find_spec("ai_infra.llm.tools.custom") is None, reason="needs ConversationMemory")
 def test_the_terminal_chat(server: OpenAIServer, environment: dict[str, str], tmp_path: Path) -> None:
     def chat(lines: str, *options: str) -> list[str]:
         done = subprocess.run(
