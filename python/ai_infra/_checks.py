@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from operator import index
+from typing import SupportsIndex
+
 from ai_infra.errors import InvalidInputError
+
+_MOST = 2**62  # what the core counts in, with room to add
 
 
 def require_count(value: object, name: str, *, least: int = 1) -> int:
@@ -11,6 +16,7 @@ def require_count(value: object, name: str, *, least: int = 1) -> int:
     Raises:
         InvalidInputError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidInputError(f"{name} is a whole number from {least}, not {value!r}.")
-    return value
+    number = least - 1 if isinstance(value, bool) or not isinstance(value, SupportsIndex) else index(value)
+    if not least <= number <= _MOST:
+        raise InvalidInputError(f"{name} is a whole number from {least} to 2**62, not {value!r}.")
+    return number

@@ -271,7 +271,11 @@ def _from_langchain(message: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {"role": role, "content": message.content}
     if message.name:
         fields["name"] = message.name
-    calls = getattr(message, "tool_calls", None)
+    # Arguments that were no JSON are calls all the same: a tool message answers them.
+    calls = [
+        *(getattr(message, "tool_calls", None) or ()),
+        *(getattr(message, "invalid_tool_calls", None) or ()),
+    ]
     if calls:
         fields["tool_calls"] = [
             {
@@ -279,7 +283,9 @@ def _from_langchain(message: Any) -> dict[str, Any]:
                 "type": "function",
                 "function": {
                     "name": call["name"],
-                    "arguments": json.dumps(call["args"], ensure_ascii=False, default=str),
+                    "arguments": call["args"]
+                    if isinstance(call["args"], str)
+                    else json.dumps(call["args"], ensure_ascii=False, default=str),
                 },
             }
             for call in calls

@@ -135,6 +135,17 @@ def test_langchain_messages_are_read_and_rewritten() -> None:
     assert [m.type for m in small.messages] == ["system", "AIMessageChunk", "human"]
 
 
+def test_langchain_calls_with_broken_arguments_are_calls() -> None:
+    lc = pytest.importorskip("langchain_core.messages")  # an optional extra
+    messages = [
+        lc.HumanMessage("go"),
+        lc.AIMessage("", invalid_tool_calls=[{"name": "f", "args": "{", "id": "q", "error": "no JSON"}]),
+        lc.ToolMessage("bad arguments", tool_call_id="q"),
+        lc.HumanMessage("again"),
+    ]
+    assert fit_context(messages, 1000).action == "none"
+
+
 def test_langchain_is_never_imported_for_the_caller() -> None:
     code = (
         "import sys; from ai_infra import fit_context; fit_context([{'role': 'user', 'content': 'x'}], 100); "

@@ -155,6 +155,20 @@ def test_a_wrong_set_up_is_not_trimmed_away() -> None:
         fit_context(chat(60), 500, summarize=True, llm=7, on_summary_error="trim")
 
 
+def test_an_asynchronous_summarizer_is_sent_to_the_async_face() -> None:
+    async def llm(prompt: object) -> str:
+        return "Facts."
+
+    with pytest.raises(ConfigurationError, match="afit_context"):
+        fit_context(chat(60), 500, summarize=True, llm=llm)
+
+
+def test_the_prefix_is_never_doubled() -> None:
+    given = fit_context(chat(2), 500, summary="[Conversation summary]\nOld.")
+    made = fit_context(chat(60), 500, summarize=True, llm=lambda _: "[Conversation summary]\nNew.")
+    assert (given.summary, made.summary) == ("Old.", "New.")
+
+
 def test_a_summary_that_is_too_long_itself_is_made_shorter() -> None:
     result = fit_context(chat(2), 300, summarize=True, summary="word " * 400, llm=lambda _: "Words.")
     assert result.action == "summarized"

@@ -83,6 +83,7 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], words: str) -> Non
         {"max_tokens": -5},
         {"max_tokens": 10.5},
         {"max_tokens": True},
+        {"max_tokens": 2**70},
         {"max_tokens": 100, "keep": -1},
         {"max_tokens": 100, "trim_to": 200},
         {"max_tokens": 100, "pinned": [99]},
@@ -175,6 +176,23 @@ def test_thirty_two_threads_get_the_same_numbers() -> None:
         thread.join()
     assert len(seen) == 160
     assert set(seen) == {expected}
+
+
+def test_a_summary_alone_with_tools_counts_the_priming_once() -> None:
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"properties": {"x": {"type": "string"}}}},
+    }
+    result = fit_context([], 60, summary="old facts", tools=[tool])
+    assert result.tokens == count_tokens(result.messages, tools=[tool])
+    with pytest.raises(ContextLengthError):
+        fit_context([], result.tokens - 1, summary="old facts", tools=[tool])
+
+
+def test_any_whole_number_will_do() -> None:
+    import numpy
+
+    assert fit_context(chat(50), numpy.int64(100)).tokens <= 100  # type: ignore[arg-type]  # an int to its user
 
 
 def test_invalid_input_is_a_value_error() -> None:

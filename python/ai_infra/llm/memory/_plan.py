@@ -47,7 +47,8 @@ class Plan:
         self.always = self._always(pinned)
         required = [messages[at] for at in self.head_indices()] + [messages[at] for at in self.always]
         self.required = sum(counter.messages(required)) + counter.tools(tools)
-        if self.head_indices() or self.always:
+        self._primed = bool(required)
+        if self._primed:
             self.required += counter.priming
 
     def head_indices(self) -> list[int]:
@@ -117,7 +118,7 @@ class Plan:
         return self._added({"role": "system", "content": SUMMARY_PREFIX})
 
     def _added(self, message: AnyMessage) -> int:
-        return sum(self.counter.messages([message])) + (0 if self.required else self.counter.priming)
+        return sum(self.counter.messages([message])) + (0 if self._primed else self.counter.priming)
 
     def too_long(self, budget: int, needed: int, what: str) -> ContextLengthError:
         """The error for a prompt whose must-keep part does not fit."""
@@ -139,7 +140,9 @@ class Plan:
             named.append("the newest message")
         if len(self.always) > (self.newest is not None):
             named.append("what is pinned or belongs to the same tool call")
-        return "what must stay (" + ", ".join(named) + ")" if len(named) != 1 else named[0]
+        if not named:
+            return "the tools"
+        return "what must stay (" + ", ".join(named) + ")" if len(named) > 1 else named[0]
 
     def _head_end(self) -> int:
         head = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from ai_infra._flow import Flow
@@ -81,7 +81,7 @@ class Summarizer:
         problem = ""
         for _ in range(2):
             answer = yield _Ask(llm, self._prompt(old, piece, limit, complaint))
-            text = _text_of(answer).strip()
+            text = _text_of(answer).strip().removeprefix(SUMMARY_PREFIX).strip()
             # Counted where it will stand: tokens may form across the two.
             size = self._counter.text(SUMMARY_PREFIX + text) - prefix
             if text and size <= limit:
@@ -119,7 +119,13 @@ class _Ask:
         self._messages = messages
 
     def run(self) -> Any:
-        return self._guard(lambda: _method(self._llm, ("chat", "invoke"))(self._messages))
+        answer = self._guard(lambda: _method(self._llm, ("chat", "invoke"))(self._messages))
+        if isinstance(answer, Coroutine):
+            answer.close()
+            raise ConfigurationError(
+                "llm is asynchronous: await afit_context or asummarize_messages instead."
+            )
+        return answer
 
     async def arun(self) -> Any:
         # Imported here: they would be half of what importing fit_context costs.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ai_infra._checks import require_count
 from ai_infra._flow import Flow, awaiting, blocking
 from ai_infra.errors import ConfigurationError, InvalidInputError, SummarizationError
-from ai_infra.llm.memory._plan import Pinned, Plan
+from ai_infra.llm.memory._plan import SUMMARY_PREFIX, Pinned, Plan
 from ai_infra.llm.memory.result import ContextResult
 from ai_infra.llm.memory.tokens import counter_for
 from ai_infra.messages import AnyMessage, as_list
@@ -76,12 +76,13 @@ def _fit(
         >>> result.action, result.tokens <= 60, result.messages[-1]["content"]
         ('trimmed', True, 'message number 99')
     """
-    require_count(max_tokens, "max_tokens")
-    require_count(keep, "keep", least=0)
-    if trim_to is not None and require_count(trim_to, "trim_to") > max_tokens:
+    max_tokens = require_count(max_tokens, "max_tokens")
+    keep = require_count(keep, "keep", least=0)
+    trim_to = None if trim_to is None else require_count(trim_to, "trim_to")
+    if trim_to is not None and trim_to > max_tokens:
         raise InvalidInputError(f"trim_to ({trim_to}) is the low mark below max_tokens ({max_tokens}).")
     if max_summary_tokens is not None:
-        require_count(max_summary_tokens, "max_summary_tokens")
+        max_summary_tokens = require_count(max_summary_tokens, "max_summary_tokens")
     if on_summary_error not in ("raise", "trim"):
         raise ConfigurationError(f"on_summary_error is 'raise' or 'trim', not {on_summary_error!r}.")
     if summary is not None and not isinstance(summary, str):
@@ -90,7 +91,7 @@ def _fit(
     counter = counter_for(model)
     tools = list(tools) if tools else None
     plan = Plan(as_list(messages), counter, tools=tools, pinned=pinned)
-    old = summary or plan.old_summary
+    old = (summary or "").removeprefix(SUMMARY_PREFIX) or plan.old_summary
     old_tokens = plan.summary_cost(old)
     if plan.required > max_tokens:
         raise plan.too_long(max_tokens, plan.required, plan.describe_required())

@@ -73,7 +73,7 @@ def trim_messages(
     if strategy == "token":
         if max_tokens is None:
             raise InvalidInputError("trim_messages(strategy='token') needs max_tokens.")
-        require_count(max_tokens, "max_tokens")
+        max_tokens = require_count(max_tokens, "max_tokens")
         counter = counter_for(model) if token_counter is None else _CallerCounts(token_counter)
         plan = Plan(conversation, counter, keep_head=preserve_system)
         summary = plan.summary_message(plan.old_summary)
@@ -86,8 +86,9 @@ def trim_messages(
     if strategy not in ("last", "first"):
         raise ConfigurationError(f"strategy is 'last', 'first' or 'token', not {strategy!r}.")
     if max_messages is None:
-        raise InvalidInputError(f"trim_messages(strategy={strategy!r}) needs max_messages.")
-    require_count(max_messages, "max_messages", least=0)
+        hint = " (max_tokens goes with strategy='token')" if max_tokens is not None else ""
+        raise InvalidInputError(f"trim_messages(strategy={strategy!r}) needs max_messages{hint}.")
+    max_messages = require_count(max_messages, "max_messages", least=0)
     plan = Plan(conversation, _CallerCounts(lambda _: 0), keep_head=preserve_system)
     return _by_count(plan, max_messages, newest=strategy == "last")
 
@@ -133,8 +134,8 @@ def _summarize(
     Raises:
         SummarizationError: the summarizer failed, or twice gave an empty or oversized summary.
     """
-    require_count(keep_last, "keep_last", least=0)
-    require_count(max_summary_tokens, "max_summary_tokens")
+    keep_last = require_count(keep_last, "keep_last", least=0)
+    max_summary_tokens = require_count(max_summary_tokens, "max_summary_tokens")
     plan = Plan(as_list(messages), counter_for(model))
     planner = plan.walk(2**62)
     cut, tail = planner.cut(2**62, keep=keep_last)
