@@ -182,3 +182,13 @@ def test_the_default_place_is_a_file_of_ones_own(tmp_path: Path) -> None:
     (made,) = tmp_path.rglob("conversations.db")
     assert made.parent.name == "ai-infra"
     assert made.parent.stat().st_mode & 0o077 == 0
+
+
+def test_files_of_one_name_are_two_conversations(tmp_path: Path, db: str) -> None:
+    for folder, text in (("a", "the zebra budget is 42"), ("b", "a pineapple recipe")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "chat.jsonl").write_text(json.dumps({"role": "user", "content": text}))
+        for _ in range(2):  # the same file again is the same conversation
+            assert ai_infra("index", str(tmp_path / folder / "chat.jsonl"), "--db", db).returncode == 0
+    assert len(ai_infra("list", "--db", db).stdout.splitlines()) == 2
+    assert "42" in ai_infra("search", "zebra", "--db", db).stdout

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ def _chats(path: str, text: str) -> list[Chat]:
         raise ConfigurationError(f"{path}: nested too deep.") from error
     except ValueError:
         document = [row for _, row in json_lines(path, text)]
-    name = "standard input" if path == "-" else Path(path).stem
+    name = _name(path, text)
     if isinstance(document, dict) and isinstance(document.get("conversations"), list):
         document = document["conversations"]
     rows = document if isinstance(document, list) else [document]
@@ -84,6 +85,12 @@ def _chats(path: str, text: str) -> list[Chat]:
                 "'mapping' (ChatGPT) and 'chat_messages' (Claude)."
             )
     return [chat for chat in [*chats, *loose.values()] if chat.messages]
+
+
+def _name(path: str, text: str) -> str:
+    """An id for a conversation that has none: the same for the same file, another for every other file."""
+    stem, source = ("stdin", text) if path == "-" else (Path(path).stem, str(Path(path).absolute()))
+    return f"{stem}-{blake2b(source.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
 
 
 def _add(chats: dict[str, Chat], row: Mapping[str, Any], name: str) -> None:
