@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ai_infra.errors import ConfigurationError
 
@@ -25,8 +24,7 @@ class UnknownModelWarning(UserWarning):
     """A model that is in no table; the message says what was assumed of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(NamedTuple):
     """What is known of a model.
 
     Attributes:
