@@ -130,9 +130,9 @@ def test_the_life_of_an_archive(tmp_path: Path, db: str) -> None:
     assert ai_infra("export", out, "--db", db).returncode == 0
     assert ai_infra("forget", "--db", db).returncode == 1
     assert ai_infra("forget", "gpt-1", "nope", "--db", db).returncode == 1
-    assert ai_infra("forget", "gpt-1", "--db", db).stdout == "1 conversations forgotten\n"
+    assert ai_infra("forget", "gpt-1", "--db", db).stdout == "1 conversation forgotten\n"
     assert b"sourdough" not in b"".join(f.read_bytes() for f in tmp_path.glob("chats.db*"))
-    assert ai_infra("forget", "--all", "--db", db).stdout == "1 conversations forgotten\n"
+    assert ai_infra("forget", "--all", "--db", db).stdout == "1 conversation forgotten\n"
     assert ai_infra("import", out, "--db", db).stdout == "2 conversations imported\n"
     assert ai_infra("export", "--db", db).stdout == Path(out).read_text(encoding="utf-8")
 
@@ -150,7 +150,7 @@ def test_json_lines_and_a_zip(tmp_path: Path, db: str) -> None:
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("inner/conversations.json", json.dumps(CHATGPT))
         made.writestr("inner/user.json", "{}")
-    assert "1 conversations with 2 messages" in ai_infra("index", str(archive), "--db", db).stdout
+    assert "1 conversation with 2 messages" in ai_infra("index", str(archive), "--db", db).stdout
     plain = write(tmp_path / "talk.json", {"messages": [{"role": "user", "content": "hello"}]})
     assert ai_infra("index", plain, "--db", db).returncode == 0
     assert "talk" in ai_infra("list", "--db", db).stdout

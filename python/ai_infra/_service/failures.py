@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ai_infra._secrets import without_secrets
 from ai_infra._service.providers import Endpoint
 from ai_infra.errors import (
     AIInfraError,
@@ -162,7 +163,7 @@ def _said(endpoint: Endpoint, words: object) -> str:
     """The service's words on one line, short, and without the key, should it have repeated it."""
     text = words if isinstance(words, str) else ("" if words is None else str(words))
     if endpoint.api_key:
-        text = text.replace(endpoint.api_key, "[key]")
+        text = without_secrets(text, [endpoint.api_key], "[key]")
     text = " ".join(text.split())
     if len(text) > _SHOWN:
         text = text[:_SHOWN] + "…"

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ai_infra.cli.terminal import plain, warnings_on_one_line
 from ai_infra.errors import AIInfraError
 
 __all__ = ["main"]
@@ -17,21 +18,33 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; answers its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         # A message may hold what the terminal cannot show; that is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        options.run(options)
-        sys.stdout.flush()
-    except AIInfraError as error:
-        print(f"ai-infra: {error}", file=sys.stderr)
+        try:
+            return _run(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if sys.stdout is not None:
+            # What is left in the buffer has nowhere to go; Python would try again at exit, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # else the reader of our output has seen enough
+            where = "cannot write the output: " if error.filename is None else f"{error.filename}: "
+            print(f"ai-infra: {plain(where)}{error.strerror or error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader of our output has gone; what is left in the buffer has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        with warnings_on_one_line():
+            options.run(options)
+    except AIInfraError as error:
+        print(f"ai-infra: {plain(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ai-infra: interrupted", file=sys.stderr)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ai_infra.cli.read import read_messages
+from ai_infra.cli.terminal import count_of, say
 from ai_infra.llm.memory.models import model_info
 from ai_infra.llm.memory.tokens import count_tokens, counter_for
 
@@ -48,9 +49,10 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"messages": len(messages), "tokens": total, "counting": counting, "roles": roles}))
         return
-    print(f"{total:,} tokens in {len(messages):,} messages ({counting})")
+    say(f"{count_of(total, 'token')} in {count_of(len(messages), 'message')} ({counting})")
     for name, role in sorted(roles.items(), key=lambda item: -item[1]["tokens"]):
-        print(f"  {name:<10} {role['tokens']:>10,} tokens  {role['messages']:>7,} messages")
+        held = count_of(role["messages"], "message")
+        say(f"  {name:<10} {role['tokens']:>10,} tokens  {held:>16}")
     if options.model is not None:
         window = model_info(options.model).context
-        print(f"{total / window:.1%} of the {window:,} tokens that {options.model} takes")
+        say(f"{total / window:.1%} of the {window:,} tokens that {options.model} takes")

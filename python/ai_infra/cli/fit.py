@@ -8,6 +8,8 @@ from typing import Any
 
 from ai_infra.cli.count import add_input
 from ai_infra.cli.read import read_messages, read_text
+from ai_infra.cli.terminal import count_of, say
+from ai_infra.errors import SummarizationError
 from ai_infra.llm.memory.fit import fit_context
 from ai_infra.messages import to_openai
 
@@ -32,20 +34,32 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--trim-to", type=int, metavar="N", help="cut down to between N and the budget, and rarely"
     )
+    parser.add_argument("--max-summary-tokens", type=int, metavar="N", help="the bound of a new summary")
+    parser.add_argument(
+        "--on-summary-error",
+        choices=("raise", "trim"),
+        default="raise",
+        help="give up (raise), or trim instead",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Fits and prints."""
-    result = fit_context(
-        read_messages(options.file),
-        options.max_tokens,
-        summarize=options.summarize,
-        summary=read_text(options.summary).strip() if options.summary else None,
-        keep=options.keep,
-        trim_to=options.trim_to,
-        model=options.model,
-    )
+    try:
+        result = fit_context(
+            read_messages(options.file),
+            options.max_tokens,
+            summarize=options.summarize,
+            summary=read_text(options.summary).strip() if options.summary else None,
+            keep=options.keep,
+            trim_to=options.trim_to,
+            max_summary_tokens=options.max_summary_tokens,
+            on_summary_error=options.on_summary_error,
+            model=options.model,
+        )
+    except SummarizationError as error:
+        raise SummarizationError(_as_options(str(error))) from error
     if options.json:
         fields: dict[str, Any] = {
             "action": result.action,
@@ -62,11 +76,17 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(fields))
         return
     if options.explain:
-        print(result.explain())
+        say(result.explain())
     else:
-        print(
-            f"{result.action}: {result.original_count:,} messages in, {result.final_count:,} out, "
+        say(
+            f"{result.action}: {count_of(result.original_count, 'message')} in, {result.final_count:,} out, "
             f"{result.tokens:,} of {options.max_tokens:,} tokens ({result.counting})"
         )
     if result.summary:
-        print(f"\nSummary of what is not there any more:\n{result.summary}")
+        say(f"\nSummary of what is not there any more:\n{result.summary}")
+
+
+def _as_options(advice: str) -> str:
+    """The advice that an error gives, for the command line."""
+    advice = advice.replace("on_summary_error='trim'", "--on-summary-error trim")
+    return advice.replace("max_summary_tokens", "--max-summary-tokens")

@@ -9,6 +9,7 @@ from typing import Any
 
 from ai_infra.cli.chats import read_chats
 from ai_infra.cli.place import add_place, open_memory
+from ai_infra.cli.terminal import count_of, say
 from ai_infra.errors import AIInfraError, ConfigurationError
 
 _WIDTH = 24
@@ -51,9 +52,9 @@ def run(options: argparse.Namespace) -> None:
         finally:
             bar.clear()
     seconds = time.perf_counter() - start
-    print(
-        f"{len(chats):,} conversations with {messages:,} messages, {changed:,} of them new or changed, "
-        f"in {seconds:.1f} s"
+    say(
+        f"{count_of(len(chats), 'conversation')} with {count_of(messages, 'message')}, "
+        f"{changed:,} of them new or changed, in {seconds:.1f} s"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ai_infra.cli.place import add_place, open_memory
 from ai_infra.cli.read import read_text
+from ai_infra.cli.terminal import count_of, say
 from ai_infra.errors import ConfigurationError
 
 
@@ -68,7 +69,10 @@ def list_(options: argparse.Namespace) -> None:
             continue
         title = one.metadata.get("title")
         when = f"{one.date:%Y-%m-%d}" if one.date else " " * 10
-        print(f"{when}  {one.length:>6,} messages  {one.session_id}" + (f"  {title}" if title else ""))
+        say(
+            f"{when}  {count_of(one.length, 'message'):>15}  {one.session_id}"
+            + (f"  {title}" if title else "")
+        )
 
 
 def stats(options: argparse.Namespace) -> None:
@@ -78,9 +82,9 @@ def stats(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found._asdict()))
     else:
-        print(
-            f"{found.conversations:,} conversations of {found.users:,} users, {found.messages:,} messages; "
-            f"embedder {found.embedder}"
+        say(
+            f"{count_of(found.conversations, 'conversation')} of {count_of(found.users, 'user')}, "
+            f"{count_of(found.messages, 'message')}; embedder {found.embedder}"
         )
 
 
@@ -97,7 +101,7 @@ def forget(options: argparse.Namespace) -> None:
                 raise ConfigurationError(f"there is no conversation {missing[0]!r}; nothing was forgotten")
             count = sum(memory.delete_conversation(options.user, session) for session in options.sessions)
         memory.purge()
-    print(f"{count:,} conversations forgotten")
+    say(f"{count_of(count, 'conversation')} forgotten")
 
 
 def export(options: argparse.Namespace) -> None:
@@ -107,11 +111,11 @@ def export(options: argparse.Namespace) -> None:
         if options.file == "-":
             memory.export(sys.stdout, user)
         else:
-            print(f"{memory.export(options.file, user):,} conversations written to {options.file}")
+            say(f"{count_of(memory.export(options.file, user), 'conversation')} written to {options.file}")
 
 
 def import_(options: argparse.Namespace) -> None:
     """Reads JSON Lines."""
     with open_memory(options, must_exist=False) as memory:
         count = memory.import_(read_text(options.file).split("\n"))
-    print(f"{count:,} conversations imported")
+    say(f"{count_of(count, 'conversation')} imported")

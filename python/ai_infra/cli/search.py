@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ai_infra.cli.place import add_place, open_memory
+from ai_infra.cli.terminal import say
 
 
 def register(commands: Any) -> None:
@@ -43,15 +44,15 @@ def run(options: argparse.Namespace) -> None:
             print(json.dumps(result.to_dict()))
         return
     if not results:
-        print("nothing found")
+        say("nothing found")
     for number, result in enumerate(results, 1):
         chunk = result.chunk
         when = f"{chunk.date:%Y-%m-%d}  " if chunk.date else ""
         title = chunk.metadata.get("title")
         name = f"{title}  ({chunk.session_id})" if isinstance(title, str) else chunk.session_id
-        print(f"{number}. {when}{name}  score {result.score:.2f}")
+        say(f"{number}. {when}{name}  score {result.score:.2f}")
         if options.explain:
-            print("\n".join(f"   {line}" for line in result.explain().splitlines()[1:]))
+            say("\n".join(f"   {line}" for line in result.explain().splitlines()[1:]))
         for who, text in result.lines:
-            print("\n".join(f"   {line}" for line in f"{who + ': ' if who else ''}{text}".split("\n")))
-        print()
+            say("\n".join(f"   {line}" for line in f"{who + ': ' if who else ''}{text}".split("\n")))
+        say()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ai_infra._secrets import without_secrets
 from ai_infra.errors import ConfigurationError, MissingDependencyError
 
 _HOW = (
@@ -73,9 +74,7 @@ class Dsn:
 
     def scrub(self, text: str) -> str:
         """``text`` without the password, should it be in there."""
-        for secret in self._secrets:
-            text = text.replace(str(secret), "***")
-        return text
+        return without_secrets(text, map(str, self._secrets), "***")
 
     def __repr__(self) -> str:
         return f"Dsn({self.name!r})"
