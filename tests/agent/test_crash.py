@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -15,12 +13,13 @@ from ai_infra.llm.session import sqlite
 from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
 
 from tests.agent.conftest import assert_valid
+from tests.victims import Victims
 
 ROUNDS = 500 if os.environ.get("AI_INFRA_NIGHTLY") else 50
 
 WORKER = """
-import os, sys, time
-import openai, pydantic  # not loaded anew each round: each is a fork of this process
+import itertools, time
+import openai, pydantic  # not loaded anew each round
 from ai_infra import Agent, LLM
 from ai_infra.llm.session import sqlite
 
@@ -29,20 +28,11 @@ def slow(text: str) -> str:
     time.sleep(0.004)
     return text.upper()
 
-def work(path, url, number):
+def work(path, url, first):
     agent = Agent(session=sqlite(path), llm=LLM(base_url=url, api_key="k", model="gpt-4o"), tools=[slow])
-    os.write(1, f"pid {os.getpid()}\\n".encode())  # one call of the system: a line is whole or not there
-    while True:
+    for number in itertools.count(first):
         agent.run(f"turn {number}", session_id="s")
-        os.write(1, f"done {number}\\n".encode())
-        number += 1
-
-for line in sys.stdin:
-    pid = os.fork()
-    if not pid:
-        work(*sys.argv[1:], int(line))
-    os.waitpid(pid, 0)
-    os.write(1, b"dead\\n")
+        tell(f"done {number}")
 """
 
 
@@ -59,42 +49,26 @@ def test_killed_at_random(server: OpenAIServer, llm: LLM, tmp_path: Path) -> Non
     chance = random.Random(5)
     acknowledged: list[int] = []
     last = -1
-    parent = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(path), server.base_url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    )
-    assert parent.stdin is not None
-    assert parent.stdout is not None
-    for _ in range(ROUNDS):
-        parent.stdin.write(f"{last + 1}\n")
-        pid = int(parent.stdout.readline().split()[1])
-        # Turns take some 20 ms, the first longer: anywhere in the first ones.
-        timer = threading.Timer(chance.uniform(0.0, 0.4), os.kill, (pid, signal.SIGKILL))
-        timer.start()
-        for line in iter(parent.stdout.readline, "dead\n"):
-            assert line, "the parent of the workers is gone"
-            word, _, number = line.partition(" ")
-            if word == "done":
-                acknowledged.append(int(number))
-        timer.join()
-        with sqlite(path) as sessions:
-            messages = sessions.messages("s")
-            info = sessions.get("s")
-        assert_valid(messages)
-        stored = [int(message["content"].split()[1]) for message in messages if message["role"] == "user"]
-        # Whole turns, each once, in order; of those not acknowledged at most the last one of a round.
-        assert len(messages) == 5 * len(stored)
-        assert len(set(stored)) == len(stored)
-        assert stored == sorted(stored)
-        assert set(acknowledged) <= set(stored)
-        assert info is None or (info.turns, info.messages) == (len(stored), len(messages))
-        last = stored[-1] if stored else -1
-    parent.stdin.close()
-    assert parent.wait() == 0
-    parent.stdout.close()
+    with Victims(WORKER) as workers:
+        for _ in range(ROUNDS):
+            workers.start(str(path), server.base_url, last + 1)
+            # Turns take some 20 ms, the first longer: anywhere in the first ones.
+            timer = threading.Timer(chance.uniform(0.0, 0.4), os.kill, (workers.pid, signal.SIGKILL))
+            timer.start()
+            acknowledged += [int(line.split()[1]) for line in workers.rest()]
+            timer.join()
+            with sqlite(path) as sessions:
+                messages = sessions.messages("s")
+                info = sessions.get("s")
+            assert_valid(messages)
+            stored = [int(message["content"].split()[1]) for message in messages if message["role"] == "user"]
+            # Whole turns, each once, in order; of those not acknowledged at most the last one of a round.
+            assert len(messages) == 5 * len(stored)
+            assert len(set(stored)) == len(stored)
+            assert stored == sorted(stored)
+            assert set(acknowledged) <= set(stored)
+            assert info is None or (info.turns, info.messages) == (len(stored), len(messages))
+            last = stored[-1] if stored else -1
     assert len(acknowledged) > ROUNDS
     with sqlite(path) as sessions:
         server.reply("still here")

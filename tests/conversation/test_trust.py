@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 import unicodedata
@@ -20,50 +17,55 @@ from ai_infra.testing.contract.conversations import Embedder, said
 from ai_infra.testing.openai_server import OpenAIServer
 from ai_infra.testing.replies import Reply
 
+from tests.victims import Victims
+
 NIGHTLY = 10 if os.environ.get("AI_INFRA_NIGHTLY") else 1
 
 WRITER = """
-import itertools, os, sys
+import itertools
 from ai_infra.llm.tools.custom import ConversationMemory
 from ai_infra.testing.contract.conversations import Embedder, said
-memory = ConversationMemory("sqlite", path=sys.argv[1], embeddings=Embedder())
-for n in itertools.count(int(sys.argv[2])):
-    texts = [f"{n} says {i} " + "word " * 40 for i in range(60)]
-    os.write(1, b"+%d\\n" % n)
-    memory.index_conversation("u", f"s{n % 5}", said(*texts), {"n": n})
-    os.write(1, b"=%d\\n" % n)
+
+def work(path, first):
+    memory = ConversationMemory("sqlite", path=path, embeddings=Embedder())
+    for n in itertools.count(first):
+        texts = [f"{n} says {i} " + "word " * 40 for i in range(60)]
+        tell(f"begins {n}")
+        memory.index_conversation("u", f"s{n % 5}", said(*texts), {"n": n})
+        tell(f"ended {n}")
 """
 
 
 def test_killed_while_indexing_leaves_no_half_conversation(tmp_path: Path) -> None:
     path = tmp_path / "c.db"
     dice = random.Random(3)
-    done = -1
-    for _ in range(30 * NIGHTLY):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(done + 1)], stdout=subprocess.PIPE, text=True
-        )
-        assert writer.stdout is not None
-        for _ in range(1 + 2 * dice.randrange(3)):
-            writer.stdout.readline()
-        time.sleep(dice.random() * 0.006)
-        writer.send_signal(signal.SIGKILL)
-        rest = [line for line in writer.communicate()[0].split("\n")[:-1] if line]
-        with ConversationMemory("sqlite", path=path, embeddings=Embedder()) as memory:
-            newest = -1
-            for one in memory.list_conversations("u"):
-                found = memory.get_conversation("u", one.session_id)
-                assert found is not None
-                n = found.metadata["n"]
-                newest = max(newest, n)
-                assert [m["content"].split()[0] for m in found.messages] == [str(n)] * 60
-            acknowledged = [int(line[1:]) for line in rest if line[0] == "="]
-            assert newest >= max([done, *acknowledged])
-            done = newest
-            # Every message is found again: its vectors are there.
-            if newest >= 0:
-                assert len(memory.search("u", "says word", session_id=f"s{newest % 5}", limit=50)) == 8
-    assert done > 0
+    acknowledged = -1
+    inside = 0
+    with Victims(WRITER) as writers:
+        for _ in range(100 * NIGHTLY):
+            writers.start(str(path), acknowledged + 1)
+            told = [writers.line() for _ in range(1 + 2 * dice.randrange(3))]
+            time.sleep(dice.random() * 0.006)
+            told += writers.kill()
+            inside += told[-1].startswith("begins")
+            acknowledged = max([acknowledged, *(int(t.split()[1]) for t in told if t.startswith("ended"))])
+            with ConversationMemory("sqlite", path=path, embeddings=Embedder()) as memory:
+                newest = -1
+                for one in memory.list_conversations("u"):
+                    found = memory.get_conversation("u", one.session_id)
+                    assert found is not None
+                    n = found.metadata["n"]
+                    newest = max(newest, n)
+                    assert [m["content"].split()[0] for m in found.messages] == [str(n)] * 60
+                assert newest >= acknowledged
+                acknowledged = newest
+                # Every message is found again: its vectors are there.
+                if newest >= 0:
+                    hits = memory.search("u", "says word", session_id=f"s{newest % 5}", limit=50)
+                    assert len(hits) == 8
+    # The kill must strike while a conversation is being written, most of the time.
+    assert inside > 50 * NIGHTLY
+    assert acknowledged > 0
 
 
 def test_a_session_of_500_that_grew_by_2_pays_for_2() -> None:

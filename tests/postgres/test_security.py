@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import psycopg
@@ -16,7 +17,9 @@ TABLES = (
     *("conversation_users", "conversations", "conversation_messages", "conversation_vectors"),
     "conversation_embedders",
 )
-ROLE = "ai_infra_app"
+ROLE = (
+    f"ai_infra_app_{os.getpid()}"  # roles belong to the server, which other processes of this run may share
+)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -16,16 +15,21 @@ import pytest
 from ai_infra.errors import StorageFullError
 from ai_infra.llm.memory.store import MemoryStore
 
+from tests.victims import Victims
+
 from .processes import finish, run, sqlite_says, start
 
 NIGHTLY = 10 if os.environ.get("AI_INFRA_NIGHTLY") else 1
 
 WRITER = """
-import itertools, os
-with MemoryStore.sqlite(path) as store:
-    for number in itertools.count(int(sys.argv[2])):
-        store.put("acknowledged", str(number), {"n": number, "pad": "x" * (number % 3000)})
-        os.write(1, b"%d\\n" % number)
+import itertools
+from ai_infra.llm.memory.store import MemoryStore
+
+def work(path, first):
+    with MemoryStore.sqlite(path) as store:
+        for number in itertools.count(first):
+            store.put("acknowledged", str(number), {"n": number, "pad": "x" * (number % 3000)})
+            tell(number)
 """
 
 
@@ -33,19 +37,15 @@ def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: P
     path = tmp_path / "store.db"
     dice = random.Random(1)
     acknowledged = -1
-    # One new process costs more than the writes: each is killed after a handful of them.
-    for _ in range(200 * NIGHTLY):
-        writer = start(WRITER, path, acknowledged + 1)
-        assert writer.stdout is not None
-        for _ in range(dice.randrange(1, 12)):
-            acknowledged = int(writer.stdout.readline())
-        time.sleep(dice.random() * 0.004)
-        writer.send_signal(signal.SIGKILL)
-        rest = writer.communicate()[0].split("\n")
-        # The last line may have been cut by the kill; a whole one was acknowledged.
-        acknowledged = max([acknowledged, *map(int, rest[:-1])])
-        with MemoryStore.sqlite(path) as store:
-            assert store.get("acknowledged", str(acknowledged)) is not None
+    with Victims(WRITER) as writers:
+        for _ in range(200 * NIGHTLY):
+            writers.start(str(path), acknowledged + 1)
+            for _ in range(dice.randrange(1, 12)):
+                acknowledged = int(writers.line())
+            time.sleep(dice.random() * 0.004)
+            acknowledged = max([acknowledged, *map(int, writers.kill())])
+            with MemoryStore.sqlite(path) as store:
+                assert store.get("acknowledged", str(acknowledged)) is not None
     with MemoryStore.sqlite(path) as store:
         found = {item.value["n"] for item in store.list("acknowledged")}
     assert found >= set(range(acknowledged + 1))
@@ -54,22 +54,24 @@ def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path: P
 
 def test_a_writer_killed_in_a_batch_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    code = """
-import itertools, os
-with MemoryStore.sqlite(path) as store:
-    for batch in itertools.count():
-        os.write(1, b"x")
-        rows = [(("batch", f"{sys.argv[2]}-{batch}"), str(n), {"pad": "x" * 200}) for n in range(300)]
-        store.put_many(rows)
+    program = """
+import itertools
+from ai_infra.llm.memory.store import MemoryStore
+
+def work(path, round_):
+    with MemoryStore.sqlite(path) as store:
+        for batch in itertools.count():
+            tell(batch)
+            store.put_many([(("batch", f"{round_}-{batch}"), str(n), {"pad": "x" * 200}) for n in range(300)])
 """
     dice = random.Random(2)
-    for round_ in range(20 * NIGHTLY):
-        writer = start(code, path, round_)
-        assert writer.stdout is not None
-        writer.stdout.read(1 + dice.randrange(3))
-        time.sleep(dice.random() * 0.02)
-        writer.kill()
-        writer.communicate()
+    with Victims(program) as writers:
+        for round_ in range(100 * NIGHTLY):
+            writers.start(str(path), round_)
+            for _ in range(1 + dice.randrange(3)):
+                writers.line()
+            time.sleep(dice.random() * 0.02)
+            writers.kill()
     with MemoryStore.sqlite(path) as store:
         assert {store.count(namespace) for namespace in store.list_namespaces("batch")} == {300}
 
