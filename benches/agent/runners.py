@@ -203,9 +203,7 @@ class Runners:
         from openai import AsyncOpenAI
 
         set_tracing_disabled(True)
-        client = self._once(
-            "client", lambda: AsyncOpenAI(base_url=self.url, api_key="k", max_retries=0)
-        )
+        client = self._once("client", lambda: AsyncOpenAI(base_url=self.url, api_key="k", max_retries=0))
         agent = Agent(
             "a",
             instructions=SYSTEM,
