@@ -14,7 +14,7 @@ is thrown into the generator at the ``yield``, so ``try`` works there as anywher
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -57,12 +57,7 @@ def run(flow: Flow[T]) -> T:
     try:
         request = next(flow)
         while True:
-            try:
-                answer = request.run()
-            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
-                request = flow.throw(error)
-            else:
-                request = flow.send(answer)
+            request = advance(flow, request)
     except StopIteration as stop:
         result: T = stop.value
         return result
@@ -75,17 +70,30 @@ async def arun(flow: Flow[T]) -> T:
     try:
         request = next(flow)
         while True:
-            try:
-                answer = await request.arun()
-            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
-                request = flow.throw(error)
-            else:
-                request = flow.send(answer)
+            request = (await aanswer(flow, request))()
     except StopIteration as stop:
         result: T = stop.value
         return result
     finally:
         flow.close()
+
+
+def advance(flow: Flow[Any], request: Request) -> Request:
+    """Do what ``flow`` has asked for, and go on to what it asks for next. ``StopIteration`` is its end."""
+    try:
+        answer = request.run()
+    except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
+        return flow.throw(error)
+    return flow.send(answer)
+
+
+async def aanswer(flow: Flow[Any], request: Request) -> Callable[[], Request]:
+    """Do what ``flow`` has asked for. Calling what is returned goes on: no coroutine can raise its end."""
+    try:
+        answer = await request.arun()
+    except BaseException as error:  # noqa: BLE001 - as above
+        return partial(flow.throw, error)
+    return partial(flow.send, answer)
 
 
 def blocking(operation: Callable[P, Flow[T]], name: str) -> Callable[P, T]:

@@ -13,10 +13,15 @@ from typing import Any
 import pytest
 from ai_infra import LLM, Agent
 from ai_infra.errors import AgentError, ConflictError, InvalidInputError, LLMError, SessionNotFoundError
+from ai_infra.llm.agent import Middleware, ModelRequest, ToolFinished, ToolStarted
 from ai_infra.llm.session import SessionStore, sqlite
-from ai_infra.testing.openai_server import OpenAIServer, Reply
+from ai_infra.testing.openai_server import Hold, OpenAIServer, Reply
 
 from tests.agent.conftest import Ask, assert_valid
+
+
+class Died(BaseException):
+    """As good as kill -9 for what is stored: nothing more is written."""
 
 
 class Mailbox:
@@ -36,8 +41,22 @@ class Mailbox:
 
 
 def resumed(agent: Agent, ask: Ask, session_id: str, **decision: Any) -> Any:
-    if ask.__name__.startswith("a"):
+    """The face of resume that goes with that of run."""
+    if ask.__name__ == "arun":
         return asyncio.run(agent.aresume(session_id, **decision))
+    if ask.__name__ == "stream":
+        events = agent.resume_stream(session_id, **decision)
+        assert "".join(event for event in events if event.type == "text").endswith(events.result)
+        return events.result
+    if ask.__name__ == "astream":
+
+        async def read() -> Any:
+            events = agent.aresume_stream(session_id, **decision)
+            async for _event in events:
+                pass
+            return events.result
+
+        return asyncio.run(read())
     return agent.resume(session_id, **decision)
 
 
@@ -182,9 +201,6 @@ def test_two_who_approve_at_once_make_one_call(server: OpenAIServer, llm: LLM, t
 def test_a_worker_that_died_in_the_call_leaves_a_question(
     server: OpenAIServer, llm: LLM, sessions: SessionStore
 ) -> None:
-    class Died(BaseException):
-        """As good as kill -9 for what is stored: nothing more is written."""
-
     mail = Mailbox()
 
     def send(to: str) -> str:
@@ -203,6 +219,93 @@ def test_a_worker_that_died_in_the_call_leaves_a_question(
         agent.resume("s")
     assert agent.resume("s", retry=True) == "Sent."
     assert len(mail.sent) == 2
+
+
+def test_a_worker_that_died_after_the_call_leaves_none(
+    server: OpenAIServer, llm: LLM, tmp_path: Path, ask: Ask
+) -> None:
+    class Dies(Middleware):
+        def before_model(self, request: ModelRequest) -> None:
+            if request.messages[-1]["role"] == "tool":
+                raise Died
+
+    now = [1_000.0]
+    mail = Mailbox()
+    options: dict[str, Any] = {"llm": llm, "tools": [mail.send], "pause_before": ["send"]}
+    server.reply(Reply.tools(("send", {"to": "Ann"})), "Sent.")
+    with sqlite(tmp_path / "s.db", clock=lambda: now[0], wait=0.3) as sessions:
+        ask(Agent(session=sessions, **options), "go", session_id="s")
+        with pytest.raises(Died):
+            resumed(Agent(session=sessions, middleware=[Dies()], **options), ask, "s")
+        # For a minute it may still be going on.
+        with pytest.raises(ConflictError, match="busy"):
+            resumed(Agent(session=sessions, **options), ask, "s")
+        now[0] += 61
+        assert resumed(Agent(session=sessions, **options), ask, "s") == "Sent."
+        assert_valid(sessions.messages("s"))
+    assert mail.sent == ["Ann: hi"]
+
+
+def test_what_a_resumed_stream_tells(server: OpenAIServer, llm: LLM, sessions: SessionStore) -> None:
+    going_on = threading.Event()
+    mail = Mailbox()
+    agent = Agent(llm=llm, session=sessions, tools=[mail.send], pause_before=[mail.send])
+    server.reply(Reply.tools(("send", {"to": "Ann"})), Reply("It is sent", hold=Hold(1, going_on)))
+    agent.run("go", session_id="s")
+    events = agent.resume_stream("s", modified_args={"to": "Bob"})
+    assert mail.sent == []
+    assert next(events) == ToolStarted("call_0", "send", '{"to": "Bob"}')
+    assert next(events) == ToolFinished("call_0", "send", "sent to Bob", failed=False)
+    assert next(events) == "It"  # the server is still holding the rest
+    assert not going_on.is_set()
+    going_on.set()
+    assert list(events) == [" is", " sent"]
+    assert events.result == "It is sent"
+    assert len(sessions.messages("s")) == 4
+
+
+@pytest.mark.parametrize("place", ["tool_started", "tool_finished", "text"])
+@pytest.mark.parametrize("world", ["sync", "async"])
+def test_a_resumed_stream_left_early(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, place: str, world: str
+) -> None:
+    """Whoever resumes next goes on behind the calls that were made, at once and without a question."""
+    mail = Mailbox()
+    agent = Agent(llm=llm, session=sessions, tools=[mail.send], pause_before=[mail.send])
+    server.reply(Reply.tools(("send", {"to": "Ann"})))
+    server.responder = lambda request: "It is sent"
+    agent.run("go", session_id="s")
+
+    def left() -> None:
+        with agent.resume_stream("s") as events:
+            for event in events:
+                if event.type == place:
+                    return
+
+    async def aleft() -> None:
+        async with llm, agent.aresume_stream("s") as events:
+            async for event in events:
+                if event.type == place:
+                    return
+
+    if world == "sync":
+        left()
+    else:
+        asyncio.run(aleft())
+    assert len(mail.sent) == (0 if place == "tool_started" else 1)
+    assert agent.resume("s") == "It is sent"
+    assert mail.sent == ["Ann: hi"]
+    assert_valid(sessions.messages("s"))
+
+
+def test_a_turn_whose_id_was_taken_meanwhile(server: OpenAIServer, llm: LLM, sessions: SessionStore) -> None:
+    mail = Mailbox()
+    agent = Agent(llm=llm, session=sessions, tools=[mail.send], pause_before=[mail.send])
+    server.reply(Reply.tools(("send", {"to": "Ann"})), "Sent.")
+    agent.run("go", session_id="s", turn_id="t")
+    sessions.append("s", [{"role": "user", "content": "x"}], turn_id="t")
+    with pytest.raises(ConflictError, match="already has a turn"):
+        agent.resume("s")
 
 
 def test_a_model_that_fails_after_the_call_does_not_repeat_it(

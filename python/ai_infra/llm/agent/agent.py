@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from ai_infra._flow import Flow, arun, run
-from ai_infra.errors import ConfigurationError, InvalidInputError
-from ai_infra.llm.agent import telemetry
+from ai_infra._flow import arun, run
+from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.indexer import Indexer
 from ai_infra.llm.agent.model import Model
-from ai_infra.llm.agent.pending import Decision, action_of, resume
+from ai_infra.llm.agent.pending import Decision
 from ai_infra.llm.agent.result import AgentResult
 from ai_infra.llm.agent.setup import setup
 from ai_infra.llm.agent.stream import AgentStream, AsyncAgentStream
-from ai_infra.llm.agent.turn import Progress, Runner
-from ai_infra.llm.session.log import parsed
+from ai_infra.llm.agent.work import Prompt, Work
 from ai_infra.llm.session.store import SessionStore
-from ai_infra.llm.session.turns import OpenTurn, new_id, row_of
 from ai_infra.llm.tools.tool import Tool
-from ai_infra.messages import AnyMessage, HumanMessage, as_list, fields_of, to_message
 
 __all__ = ["Agent"]
-
-Prompt = str | Iterable[AnyMessage]
 
 
 class Agent:
@@ -89,7 +82,6 @@ class Agent:
         if memory is not None and not callable(getattr(memory, "index_conversation", None)):
             raise ConfigurationError(f"memory has index_conversation(); {type(memory).__name__} has not.")
         self.session = session
-        self.user_id = user_id
         self._own_llm = llm is None
         if llm is None:
             from ai_infra.llm.client import LLM
@@ -97,15 +89,22 @@ class Agent:
             llm = LLM(provider, model)
             model = None
         self._llm = llm
-        self._indexer = None if memory is None else Indexer(memory)
-        self._setup = setup(
-            Model(llm, model), tools, session, system, middleware, max_steps, pause_before, params
+        self._work = Work(
+            setup(Model(llm, model), tools, session, system, middleware, max_steps, pause_before, params),
+            session,
+            None if memory is None else Indexer(memory),
+            user_id,
         )
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose conversations these are, for ``memory``."""
+        return self._work.user_id
 
     @property
     def tools(self) -> list[Tool]:
         """The tools, in order."""
-        return list(self._setup.tools.values())
+        return list(self._work.setup.tools.values())
 
     def run(
         self,
@@ -137,9 +136,7 @@ class Agent:
             LLMError: the model's service failed; see :meth:`LLM.chat <ai_infra.LLM.chat>`.
             StorageError: the session could not be read or written.
         """
-        return run(
-            self._run(Runner(self._setup, params, streaming=False), prompt, session_id, turn_id, user_id)
-        )
+        return run(self._work.turn(self._work.runner(params), prompt, session_id, turn_id, user_id))
 
     async def arun(
         self,
@@ -151,9 +148,7 @@ class Agent:
         **params: Any,
     ) -> AgentResult:
         """:meth:`run` without blocking the event loop. Cancelled, the turn is stored whole or not at all."""
-        return await arun(
-            self._run(Runner(self._setup, params, streaming=False), prompt, session_id, turn_id, user_id)
-        )
+        return await arun(self._work.turn(self._work.runner(params), prompt, session_id, turn_id, user_id))
 
     def stream(
         self,
@@ -169,8 +164,8 @@ class Agent:
         Nothing happens before the first event is asked for. The iterator's ``.result`` is there at the end.
         When it is left early or breaks, the session is as it was.
         """
-        runner = Runner(self._setup, params, streaming=True)
-        return AgentStream(runner, self._run(runner, prompt, session_id, turn_id, user_id))
+        runner = self._work.runner(params, streaming=True)
+        return AgentStream(runner, self._work.turn(runner, prompt, session_id, turn_id, user_id))
 
     def astream(
         self,
@@ -182,8 +177,8 @@ class Agent:
         **params: Any,
     ) -> AsyncAgentStream:
         """:meth:`stream` for ``async for``."""
-        runner = Runner(self._setup, params, streaming=True)
-        return AsyncAgentStream(runner, self._run(runner, prompt, session_id, turn_id, user_id))
+        runner = self._work.runner(params, streaming=True)
+        return AsyncAgentStream(runner, self._work.turn(runner, prompt, session_id, turn_id, user_id))
 
     def resume(
         self,
@@ -217,8 +212,7 @@ class Agent:
             InvalidInputError: ``modified_args`` are not what the tool takes.
         """
         decision = Decision(approved, modified_args, reason)
-        runner = Runner(self._setup, params, streaming=False)
-        return run(self._resume(runner, session_id, decision, retry, user_id))
+        return run(self._work.resume(self._work.runner(params), session_id, decision, retry, user_id))
 
     async def aresume(
         self,
@@ -233,23 +227,58 @@ class Agent:
     ) -> AgentResult:
         """:meth:`resume` without blocking the event loop."""
         decision = Decision(approved, modified_args, reason)
-        runner = Runner(self._setup, params, streaming=False)
-        return await arun(self._resume(runner, session_id, decision, retry, user_id))
+        return await arun(self._work.resume(self._work.runner(params), session_id, decision, retry, user_id))
+
+    def resume_stream(
+        self,
+        session_id: str,
+        *,
+        approved: bool = True,
+        modified_args: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        retry: bool = False,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AgentStream:
+        """:meth:`resume` as :meth:`stream` is to :meth:`run`: text as it comes, and what happens with tools.
+
+        Nothing is decided before the first event is asked for. Left early or broken, the calls that were made
+        are recorded, and a later resume goes on behind them.
+        """
+        decision = Decision(approved, modified_args, reason)
+        runner = self._work.runner(params, streaming=True)
+        return AgentStream(runner, self._work.resume(runner, session_id, decision, retry, user_id))
+
+    def aresume_stream(
+        self,
+        session_id: str,
+        *,
+        approved: bool = True,
+        modified_args: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        retry: bool = False,
+        user_id: str | None = None,
+        **params: Any,
+    ) -> AsyncAgentStream:
+        """:meth:`resume_stream` for ``async for``."""
+        decision = Decision(approved, modified_args, reason)
+        runner = self._work.runner(params, streaming=True)
+        return AsyncAgentStream(runner, self._work.resume(runner, session_id, decision, retry, user_id))
 
     def close(self) -> None:
         """Wait until finished turns are in the memory, and close the connections of an ``LLM`` made here.
 
         A session store, a memory and an ``llm`` that were passed in stay open.
         """
-        if self._indexer is not None:
-            self._indexer.flush()
+        if self._work.indexer is not None:
+            self._work.indexer.flush()
         if self._own_llm:
             self._llm.close()
 
     async def aclose(self) -> None:
         """:meth:`close` without blocking the event loop."""
-        if self._indexer is not None:
-            await asyncio.to_thread(self._indexer.flush)
+        if self._work.indexer is not None:
+            await asyncio.to_thread(self._work.indexer.flush)
         if self._own_llm:
             await self._llm.aclose()
 
@@ -268,92 +297,3 @@ class Agent:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    # The operations, each written once
-    # ------------------------------------------------------------------------
-
-    def _run(
-        self, runner: Runner, prompt: Prompt, session_id: str | None, turn_id: str | None, user_id: str | None
-    ) -> Flow[AgentResult]:
-        given = _given(prompt)
-        user = self._user(user_id)
-        turns = self._setup.turns
-        if turns is None:
-            if session_id is not None or turn_id is not None:
-                raise ConfigurationError(
-                    "session_id and turn_id need a session store: "
-                    "Agent(session=ai_infra.llm.session.memory())."
-                )
-            name = new_id()
-            progress = yield from runner.alone(name, [to_message(dict(fields_of(one))) for one in given])
-            result = _result(progress, name, None)
-            if self._indexer is not None and user is not None:
-                self._indexer.submit(user, name, partial(list, result.new_messages))
-            return result
-        given = parsed([row_of(message) for message in given])  # refused here rather than at the turn's end
-        turn = yield from turns.begin(new_id() if session_id is None else session_id, turn_id)
-        span = telemetry.agent(turn.session, self._setup.model)
-        try:
-            progress = yield from runner.in_session(turns, turn, given, span)
-        except Exception as error:
-            span.failed(type(error).__name__)
-            raise
-        finally:
-            span.end()
-            turns.end(turn)
-        return self._stored(progress, turn, user)
-
-    def _resume(
-        self, runner: Runner, session_id: str, decision: Decision, retry: bool, user_id: str | None
-    ) -> Flow[AgentResult]:
-        turns = self._setup.turns
-        user = self._user(user_id)
-        if turns is None:
-            raise ConfigurationError("resume() needs a session store: Agent(session=...).")
-        turn = yield from turns.begin(session_id, None)
-        span = telemetry.agent(session_id, self._setup.model)
-        try:
-            progress = yield from resume(runner, turns, turn, decision, retry=retry, span=span)
-        except Exception as error:
-            span.failed(type(error).__name__)
-            raise
-        finally:
-            span.end()
-            turns.end(turn)
-        return self._stored(progress, turn, user)
-
-    def _stored(self, progress: Progress, turn: OpenTurn, user: str | None) -> AgentResult:
-        result = _result(progress, turn.session, self._log(turn))
-        if self._indexer is not None and user is not None and not result.paused and result.steps:
-            self._indexer.submit(user, turn.session, lambda: result.messages)
-        return result
-
-    def _log(self, turn: OpenTurn) -> Any:
-        assert self.session is not None
-        assert turn.head is not None
-        return partial(self.session.messages_until, turn.session, turn.head.ref, turn.head.length)
-
-    def _user(self, user_id: str | None) -> str | None:
-        user = user_id or self.user_id
-        if self._indexer is not None and user is None:
-            raise ConfigurationError("memory= needs to know whose conversation it is: pass user_id=...")
-        return user
-
-
-def _given(prompt: Prompt) -> list[Any]:
-    given = [HumanMessage(prompt)] if isinstance(prompt, str) else list(as_list(prompt))
-    if not given:
-        raise InvalidInputError("there is nothing to answer: prompt holds no messages.")
-    return given
-
-
-def _result(progress: Progress, session: str, log: Any) -> AgentResult:
-    return AgentResult(
-        progress.text,
-        new_messages=progress.messages,
-        session_id=session,
-        usage=progress.usage,
-        steps=progress.steps,
-        pending_action=action_of(session, progress.messages, progress.waiting),
-        log=log,
-    )

@@ -8,8 +8,9 @@ know whether it happened, and a person is asked instead of a machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +21,12 @@ from ai_infra.errors import (
     ConflictError,
     InvalidInputError,
     SessionNotFoundError,
+    StorageError,
 )
+from ai_infra.llm.agent.middleware import ToolCall, ToolResult
 from ai_infra.llm.agent.result import PendingAction
 from ai_infra.llm.agent.telemetry import Span
-from ai_infra.llm.agent.turn import Progress, Runner, calls_of
+from ai_infra.llm.agent.turn import Progress, Runner, calls_of, close
 from ai_infra.llm.response import Usage
 from ai_infra.llm.session.turns import OpenTurn, Turns, new_id
 from ai_infra.messages import ToolMessage, to_messages
@@ -69,14 +72,14 @@ def resume(
     """Decide about the call that waits; go on with the turn when it was the last one."""
     pending = _waiting_turn(turn)
     turn.turn_id = pending["turn_id"]
-    if pending["claim"] is not None and not retry:
+    messages = to_messages(pending["messages"])
+    progress = Progress(messages, Usage(*pending["usage"]), pending["steps"], list(pending["waiting"]))
+    if pending["claim"] is not None and messages[-1].tool_calls and not retry:
         raise ConflictError(
             f"the approved tool call of session {turn.session!r} is being made by another worker, or its "
             "worker died and the call may have happened. "
             "Find out, then call resume(..., retry=True) to make it again."
         )
-    messages = to_messages(pending["messages"])
-    progress = Progress(messages, Usage(*pending["usage"]), pending["steps"], list(pending["waiting"]))
     if progress.waiting:
         action = action_of(turn.session, messages, progress.waiting)
         assert action is not None
@@ -88,32 +91,39 @@ def resume(
             yield from turns.keep(turn, replace(turn.state, pending={**pending, "waiting": progress.waiting}))
             progress.text = messages[-1].content or ""
             return progress
-    claim = new_id()
-    yield from turns.keep(turn, replace(turn.state, pending={**pending, "claim": claim}))
+
+    def keep(claim: str | None, lease: list[Any] | None) -> Flow[None]:
+        state = replace(turn.state, pending=progress.pending(turn.turn_id, claim), lease=lease)
+        return turns.keep(turn, state)
+
+    claim, made = new_id(), list[tuple[ToolCall, ToolResult]]()
+    if messages[-1].tool_calls:
+        made = yield from _carry_out(runner, turns, turn, progress, pending, claim, span)
+    # Recorded as soon as it is known: a worker that dies after this leaves no question. Until it is done,
+    # or for a minute, it asks the others not to do the same.
+    yield from _while_ours(turns, turn, claim, lambda: keep(claim, turns.lease(turn)))
     try:
-        if messages[-1].tool_calls:
-            yield from _carry_out(runner, turn, progress, pending["decisions"], span)
-        progress.waiting = []
-        pending = {**pending, "waiting": [], "decisions": {}}
+        yield from runner.finished(made)
         yield from runner.loop(turn, progress, span)
+        yield from _while_ours(turns, turn, claim, lambda: close(turns, turn, progress))
     except Exception:
-        # What was called was called: it is recorded, and a later resume goes on behind it.
-        done = [dict(message) for message in progress.messages]
-        yield from turns.keep(turn, replace(turn.state, pending={**pending, "messages": done, "claim": None}))
+        # What was called was called, also by the steps after it: a later resume goes on behind.
+        with contextlib.suppress(ConflictError, StorageError):
+            yield from _while_ours(turns, turn, claim, lambda: keep(None, None))
         raise
+    return progress
+
+
+def _while_ours(turns: Turns, turn: OpenTurn, claim: str, write: Callable[[], Flow[None]]) -> Flow[None]:
+    """Write, also when others have appended to the session meanwhile, as long as the turn is still ours."""
     while True:
         try:
-            if progress.waiting:
-                again = _as_pending(pending, progress)
-                yield from turns.keep(turn, replace(turn.state, pending=again))
-            else:
-                yield from turns.append(turn, progress.messages, replace(turn.state, pending=None))
+            return (yield from write())
         except ConflictError:
+            before = turn.expected
             yield from turns.load(turn)
-            if (turn.state.pending or {}).get("claim") != claim:
+            if turn.expected == before or (turn.state.pending or {}).get("claim") != claim:
                 raise
-            continue
-        return progress
 
 
 def _waiting_turn(turn: OpenTurn) -> dict[str, Any]:
@@ -132,34 +142,39 @@ def _check_arguments(runner: Runner, action: PendingAction, arguments: Mapping[s
 
 
 def _carry_out(
-    runner: Runner, turn: OpenTurn, progress: Progress, decisions: Mapping[str, Any], span: Span
-) -> Flow[None]:
+    runner: Runner,
+    turns: Turns,
+    turn: OpenTurn,
+    progress: Progress,
+    pending: Mapping[str, Any],
+    claim: str,
+    span: Span,
+) -> Flow[list[tuple[ToolCall, ToolResult]]]:
     """Make the calls of the last message as they were decided; the others as they are."""
-    message = progress.messages[-1]
+    message, decisions = progress.messages[-1], pending["decisions"]
     for call in message.tool_calls:
         decided = decisions.get(call["id"])
         if decided and decided["approved"] and decided["arguments"] is not None:
             # The log tells what was done, and the model must believe the log.
             call["function"]["arguments"] = json.dumps(decided["arguments"], ensure_ascii=False)
     calls = calls_of(message, turn.session)
-    declined = {call.id for call in calls if call.id in decisions and not decisions[call.id]["approved"]}
-    start = len(progress.messages)
-    yield from runner.call([call for call in calls if call.id not in declined], progress, span)
-    answers = {answer["tool_call_id"]: answer for answer in progress.messages[start:]}
-    for id_ in declined:
-        reason = decisions[id_]["reason"]
-        answers[id_] = ToolMessage(f"{DECLINED} {reason}" if reason else DECLINED, tool_call_id=id_)
-    progress.messages[start:] = [answers[call.id] for call in calls]
-
-
-def _as_pending(pending: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-    usage = progress.usage
-    return {
-        **pending,
-        "messages": [dict(message) for message in progress.messages],
-        "waiting": progress.waiting,
-        "decisions": {},
-        "usage": [usage.prompt, usage.completion, usage.total, usage.cached],
-        "steps": progress.steps,
-        "claim": None,
+    told = {
+        id_: f"{DECLINED} {decided['reason']}" if decided["reason"] else DECLINED
+        for id_, decided in decisions.items()
+        if not decided["approved"]
     }
+    approved = [call for call in calls if call.id not in told]
+    # Told before it is claimed: who reads a stream and leaves it then has begun nothing.
+    yield from runner.started(approved)
+    yield from turns.keep(turn, replace(turn.state, pending={**pending, "claim": claim}))
+    try:
+        results = yield from runner.make(approved, span)
+    except Exception:
+        # Not a tool's failure, which the model is told, but one of what stands around it.
+        yield from turns.keep(turn, replace(turn.state, pending={**pending, "claim": None}))
+        raise
+    made = list(zip(approved, results, strict=True))
+    told |= {call.id: result.content for call, result in made}
+    progress.messages += [ToolMessage(told[call.id], tool_call_id=call.id) for call in calls]
+    progress.waiting = []
+    return made

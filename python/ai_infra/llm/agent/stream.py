@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 
-from ai_infra._flow import Flow
+from ai_infra._flow import Flow, aanswer, advance
 from ai_infra.errors import AgentError
 from ai_infra.llm.agent.events import AgentEvent, Emit
 from ai_infra.llm.agent.result import AgentResult
 from ai_infra.llm.agent.turn import Runner
 
 __all__ = ["AgentStream", "AsyncAgentStream"]
+
+
+class StreamLeft(Exception):
+    """Thrown into a turn whose reader stops reading, so that it can let others go on."""
 
 
 class _Stream:
@@ -42,16 +47,10 @@ class AgentStream(_Stream, Iterator[AgentEvent]):
     """
 
     def __next__(self) -> AgentEvent:
-        flow = self._flow
         try:
-            request = next(flow)
+            request = next(self._flow)
             while not isinstance(request, Emit):
-                try:
-                    answer = request.run()
-                except BaseException as error:  # noqa: BLE001 - thrown into the flow
-                    request = flow.throw(error)
-                else:
-                    request = flow.send(answer)
+                request = advance(self._flow, request)
         except StopIteration as stop:
             if stop.value is not None:
                 self._result = stop.value
@@ -59,10 +58,13 @@ class AgentStream(_Stream, Iterator[AgentEvent]):
         return request.event
 
     def close(self) -> None:
-        """Stop here; the session stays as it was."""
-        self._flow.close()
+        """Stop here. Of a turn nothing is stored; of a resumed one, the calls that were made."""
         if self._runner.pieces is not None:
             self._runner.pieces.close()
+        with contextlib.suppress(StopIteration, StreamLeft):
+            request = self._flow.throw(StreamLeft())
+            while True:
+                request = advance(self._flow, request)
 
     def __enter__(self) -> AgentStream:
         return self
@@ -77,16 +79,10 @@ class AsyncAgentStream(_Stream, AsyncIterator[AgentEvent]):
     """What :meth:`Agent.astream <ai_infra.Agent.astream>` returns: iterate with ``async for``."""
 
     async def __anext__(self) -> AgentEvent:
-        flow = self._flow
         try:
-            request = next(flow)
+            request = next(self._flow)
             while not isinstance(request, Emit):
-                try:
-                    answer = await request.arun()
-                except BaseException as error:  # noqa: BLE001 - thrown into the flow
-                    request = flow.throw(error)
-                else:
-                    request = flow.send(answer)
+                request = (await aanswer(self._flow, request))()
         except StopIteration as stop:
             if stop.value is not None:
                 self._result = stop.value
@@ -94,10 +90,13 @@ class AsyncAgentStream(_Stream, AsyncIterator[AgentEvent]):
         return request.event
 
     async def aclose(self) -> None:
-        """Stop here; the session stays as it was."""
-        self._flow.close()
+        """Stop here. Of a turn nothing is stored; of a resumed one, the calls that were made."""
         if self._runner.pieces is not None:
             await self._runner.pieces.aclose()
+        with contextlib.suppress(StopIteration, StreamLeft):
+            request = self._flow.throw(StreamLeft())
+            while True:
+                request = (await aanswer(self._flow, request))()
 
     async def __aenter__(self) -> AsyncAgentStream:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,6 +51,19 @@ class Progress:
     made: dict[tuple[str, str], list[ToolResult]] = field(default_factory=dict)
     replay: dict[tuple[str, str], list[ToolResult]] = field(default_factory=dict)
     text: str = ""
+
+    def pending(self, turn_id: str, claim: str | None = None) -> dict[str, Any]:
+        """The turn as it waits in the session; ``claim`` is whose it is while somebody goes on with it."""
+        usage = self.usage
+        return {
+            "turn_id": turn_id,
+            "messages": [dict(message) for message in self.messages],
+            "waiting": self.waiting,
+            "decisions": {},
+            "usage": [usage.prompt, usage.completion, usage.total, usage.cached],
+            "steps": self.steps,
+            "claim": claim,
+        }
 
     def again(self, given: Sequence[Any]) -> Progress:
         """From the beginning, with what the tools have answered."""
@@ -126,11 +139,7 @@ class Runner:
                 yield from turns.release(turn)
                 raise
             try:
-                if progress.waiting:
-                    waiting = _pending(turn, progress)
-                    yield from turns.keep(turn, replace(turn.state, pending=waiting, lease=None))
-                else:
-                    yield from turns.append(turn, progress.messages, turn.state)
+                yield from close(turns, turn, progress)
             except ConflictError:
                 if self._streaming:
                     yield Emit(TurnRestarted())
@@ -174,17 +183,30 @@ class Runner:
         """Make the calls together, and add their results to the turn."""
         earlier = [found.pop(0) if (found := progress.replay.get(_key(call))) else None for call in calls]
         fresh = [call for call, result in zip(calls, earlier, strict=True) if result is None]
-        if self._streaming:
-            for call in fresh:
-                yield Emit(ToolStarted(call.id, call.name, call.arguments))
-        answers = iter((yield Batch(fresh, self.setup.tools, self.setup.middleware, span)) if fresh else ())
-        results = [next(answers) if result is None else result for result in earlier]
-        for call, result in zip(calls, results, strict=True):
+        yield from self.started(fresh)
+        made = yield from self.make(fresh, span)
+        answers = iter(made)
+        for call, before in zip(calls, earlier, strict=True):
+            result = next(answers) if before is None else before
             progress.messages.append(ToolMessage(result.content, tool_call_id=call.id))
-            if self._streaming and call in fresh:
-                yield Emit(ToolFinished(call.id, call.name, result.content, result.failed))
-        for call, result in zip(calls, results, strict=True):
             progress.made.setdefault(_key(call), []).append(result)
+        yield from self.finished(zip(fresh, made, strict=True))
+
+    def make(self, calls: Sequence[ToolCall], span: Span) -> Flow[list[ToolResult]]:
+        """Make the calls together."""
+        return (yield Batch(calls, self.setup.tools, self.setup.middleware, span)) if calls else []
+
+    def started(self, calls: Iterable[ToolCall]) -> Flow[None]:
+        """Tell who reads the stream that calls are about to be made."""
+        if self._streaming:
+            for call in calls:
+                yield Emit(ToolStarted(call.id, call.name, call.arguments))
+
+    def finished(self, made: Iterable[tuple[ToolCall, ToolResult]]) -> Flow[None]:
+        """Tell who reads the stream what they gave."""
+        if self._streaming:
+            for call, result in made:
+                yield Emit(ToolFinished(call.id, call.name, result.content, result.failed))
 
     def _prompt(self, turn: OpenTurn, progress: Progress) -> Flow[list[Any]]:
         setup = self.setup
@@ -276,6 +298,15 @@ class _After:
         return await self._hook.aafter_model(self._request, self._reply)
 
 
+def close(turns: Turns, turn: OpenTurn, progress: Progress) -> Flow[None]:
+    """Append the turn to its session; leave it beside the log when it waits for a person."""
+    if progress.waiting:
+        waiting = progress.pending(turn.turn_id)
+        yield from turns.keep(turn, replace(turn.state, pending=waiting, lease=None))
+    else:
+        yield from turns.append(turn, progress.messages, replace(turn.state, pending=None))
+
+
 def calls_of(message: Mapping[str, Any], session: str) -> list[ToolCall]:
     """The tool calls of an assistant message."""
     return [
@@ -286,19 +317,6 @@ def calls_of(message: Mapping[str, Any], session: str) -> list[ToolCall]:
 
 def _key(call: ToolCall) -> tuple[str, str]:
     return call.name, call.arguments
-
-
-def _pending(turn: OpenTurn, progress: Progress) -> dict[str, Any]:
-    usage = progress.usage
-    return {
-        "turn_id": turn.turn_id,
-        "messages": [dict(message) for message in progress.messages],
-        "waiting": progress.waiting,
-        "decisions": {},
-        "usage": [usage.prompt, usage.completion, usage.total, usage.cached],
-        "steps": progress.steps,
-        "claim": None,
-    }
 
 
 def _overridden(one: Middleware, name: str) -> bool:

@@ -109,22 +109,23 @@ class Turns:
             yield from self.load(turn)
             if turn.named and (yield from self.found(turn)) is not None:
                 return
-            until = self.now() + round(LEASE * 1e6)
             try:
-                yield from self.keep(turn, replace(turn.state, lease=[turn.turn_id, until]))
+                yield from self.keep(turn, replace(turn.state, lease=self.lease(turn)))
             except ConflictError:
                 if time.monotonic() > give_up:
                     raise
                 continue
             return
 
+    def lease(self, turn: OpenTurn) -> list[Any]:
+        """What a state holds to ask the other workers to let this turn finish."""
+        return [turn.turn_id, self.now() + round(LEASE * 1e6)]
+
     def renew(self, turn: OpenTurn) -> Flow[None]:
         """Ask for more time when half of what :meth:`again` asked for is over."""
         lease = turn.state.lease
         if lease and lease[0] == turn.turn_id and lease[1] < self.now() + LEASE * 5e5:
-            yield from self.keep(
-                turn, replace(turn.state, lease=[turn.turn_id, self.now() + round(LEASE * 1e6)])
-            )
+            yield from self.keep(turn, replace(turn.state, lease=self.lease(turn)))
 
     def release(self, turn: OpenTurn) -> Flow[None]:
         """Let the other workers go on, when the turn that they were asked to wait for has failed."""
