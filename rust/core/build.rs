@@ -1,5 +1,7 @@
 //! Turns the public vocabularies into the tables that `src/tokens` reads straight from the binary.
 //!
+//! Beside them lies which words of the built-in embedder are near each other (`build/near.rs`).
+//!
 //! Nothing is built when a process starts: each table is a static array of bytes that the operating
 //! system pages in where it is touched. The vocabularies come from the `tiktoken-rs` crate, the character
 //! classes from `regex-syntax`; both are build dependencies only.
@@ -11,6 +13,8 @@
 mod classes;
 #[path = "build/merges.rs"]
 mod merges;
+#[path = "build/near.rs"]
+mod near;
 #[path = "build/pieces.rs"]
 mod pieces;
 #[path = "build/trie.rs"]
@@ -77,9 +81,10 @@ fn main() {
         big_endian: env::var("CARGO_CFG_TARGET_ENDIAN").is_ok_and(|endian| endian == "big"),
     };
     classes::write(&out);
-    // The four are independent of each other; o200k_harmony has the ordinary vocabulary of o200k_base.
+    // All are independent of each other; o200k_harmony has the ordinary vocabulary of o200k_base.
     std::thread::scope(|scope| {
         let out = &out;
+        scope.spawn(|| near::write(out));
         scope
             .spawn(|| write_encoding(out, "o200k", &tiktoken_rs::o200k_base().expect("o200k_base"), 199_998));
         scope.spawn(|| {

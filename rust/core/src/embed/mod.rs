@@ -9,7 +9,7 @@ mod table;
 pub(crate) use dot::bytes as dot_bytes;
 pub(crate) use table::table;
 
-use crate::lexical::{is_function_word, term, words};
+use crate::lexical::{is_function_word, stem_into, words};
 
 /// What an unknown word weighs beside a rare known one.
 const UNKNOWN: f32 = 0.5;
@@ -29,22 +29,24 @@ pub fn model_name() -> &'static str {
 /// Adds the vector of `text` into `out` (zeroed, `dimensions()` long) and makes it a unit vector.
 /// A text without words stays zero.
 pub fn embed_into(text: &str, out: &mut [f32]) {
+    let mut stem = String::new();
     words(text, |word| {
-        let stem = term(word);
-        if is_function_word(&stem) {
-            return;
-        }
-        match table().row(&stem) {
-            Some(row) => {
-                let scale = table().weight(row) * table().inverse(row);
-                for (o, v) in out.iter_mut().zip(table().vector(row)) {
-                    *o += scale * f32::from(*v as i8);
-                }
-            }
-            None => add_trigrams(&stem, out),
+        stem_into(word, &mut stem);
+        if !is_function_word(&stem) {
+            add_term(&stem, table().row(&stem), 1.0, out);
         }
     });
     normalize(out);
+}
+
+/// Adds the vector of a term that a text has `count` times; function words are left out by the caller, and
+/// [`normalize`] ends the sum.
+pub(crate) fn add_term(stem: &str, row: Option<u32>, count: f32, out: &mut [f32]) {
+    let Some(row) = row else { return add_trigrams(stem, count, out) };
+    let scale = count * table().weight(row) * table().inverse(row);
+    for (o, v) in out.iter_mut().zip(table().vector(row)) {
+        *o += scale * f32::from(*v as i8);
+    }
 }
 
 /// One unit row for each text, one after another: `texts.len() * dimensions()` values.
@@ -70,14 +72,14 @@ pub(crate) fn normalize(v: &mut [f32]) {
 }
 
 /// A word outside the table: each of its character trigrams (with its ends marked) turns three components up or down.
-fn add_trigrams(word: &str, out: &mut [f32]) {
+fn add_trigrams(word: &str, times: f32, out: &mut [f32]) {
     let dim = out.len() as u64;
     if dim == 0 {
         return;
     }
     let mut window = ['\u{2}'; 3];
     let count = word.chars().count().max(1) as f32;
-    let step = UNKNOWN / (3.0 * count).sqrt();
+    let step = times * UNKNOWN / (3.0 * count).sqrt();
     for c in word.chars().chain(['\u{3}']) {
         window = [window[1], window[2], c];
         // FNV-1a over the code points; the finalizer is the one of MurmurHash3.

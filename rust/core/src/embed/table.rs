@@ -5,6 +5,9 @@
 use std::sync::LazyLock;
 
 static BYTES: &[u8] = include_bytes!("../../assets/words.bin");
+/// Where the neighbours of each row begin, and the neighbours: `build/near.rs` writes them.
+static NEAR_FIRST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/near.first"));
+static NEAR_ROWS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/near.rows"));
 
 /// Views into the table's parts.
 pub(crate) struct Table {
@@ -70,6 +73,20 @@ impl Table {
         None
     }
 
+    /// The stem of a row.
+    pub(crate) fn stem(&self, row: u32) -> &'static str {
+        self.key(row as usize).and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
+    }
+
+    /// Every other row whose cosine with `row` is above 0.44, and perhaps a few just below.
+    #[expect(clippy::unused_self, reason = "the neighbours belong to the table")]
+    pub(crate) fn near(&self, row: u32) -> impl Iterator<Item = u32> {
+        let first = word_at(NEAR_FIRST, row as usize).unwrap_or(0) as usize;
+        let last = word_at(NEAR_FIRST, row as usize + 1).unwrap_or(0) as usize;
+        let rows = NEAR_ROWS.as_chunks::<2>().0.get(first..last).unwrap_or_default();
+        rows.iter().map(|two| u32::from(u16::from_le_bytes(*two)))
+    }
+
     /// The integer vector of a row.
     pub(crate) fn vector(&self, row: u32) -> &'static [u8] {
         let start = row as usize * self.dim;
@@ -107,6 +124,18 @@ mod tests {
         let row = t.row("guitar").unwrap();
         assert!((t.cosine(row, row) - 1.0).abs() < 1e-5);
         assert!(t.row("").is_none() && t.row("qzxv").is_none());
+    }
+
+    #[test]
+    fn the_neighbours_are_those_of_a_comparison_with_all() {
+        let t = table();
+        for word in ["instrument", "violin", "zebra", "a"] {
+            let row = t.row(word).unwrap();
+            let near: Vec<u32> = t.near(row).filter(|other| t.cosine(row, *other) > 0.44).collect();
+            let all: Vec<u32> =
+                (0..t.rows as u32).filter(|other| *other != row && t.cosine(row, *other) > 0.44).collect();
+            assert_eq!(near, all, "{word}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The words engine: folding, tokenizing and stemming of any language's text, and word search with related words.
 
+mod documents;
 mod fold;
 mod index;
+mod postings;
 mod query;
 mod stem;
 mod stop;
@@ -10,8 +12,10 @@ mod vocab;
 
 pub use index::{TextHit, TextIndex};
 pub use stem::stem;
+pub(crate) use stem::stem_into;
 pub use token::{term, terms};
 
+pub(crate) use documents::{Documents, Gain};
 pub(crate) use query::Query;
 pub(crate) use stop::is_function_word;
 pub(crate) use token::words;

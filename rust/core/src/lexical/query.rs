@@ -5,7 +5,7 @@
 //! language) matches terms that share most of their beginning, which covers inflection in most languages, and
 //! abbreviations match what they stand for.
 
-use super::stop::{Language, language, subject};
+use super::stop::{Language, subject};
 use super::token::{term, words};
 use super::vocab::Vocab;
 use crate::embed::table;
@@ -61,8 +61,8 @@ impl Query {
                 all.push(w.to_owned());
             }
         });
-        let about = subject(&all);
         let stems: Vec<String> = all.iter().map(|w| term(w)).collect();
+        let (language, about) = subject(&all, &stems);
         let mut terms: Vec<QueryTerm> = Vec::new();
         for ((word, stem), keep) in all.iter().zip(&stems).zip(&about) {
             if *keep && terms.len() < MOST_TERMS && !terms.iter().any(|t| t.term == *stem) {
@@ -79,14 +79,14 @@ impl Query {
             })
             .collect();
         if widen && terms.len() <= MOST_WIDENED {
-            let english = matches!(language(&all), Language::English | Language::Unknown);
+            let english = matches!(language, Language::English | Language::Unknown);
             relate(&mut terms, vocab, english);
         }
         Self { terms, words: all, pairs }
     }
 }
 
-/// Adds to every term the related terms of the index.
+/// Adds to every term the related terms of the index. Costs the neighbours of each word, not the words of the index.
 fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
     let rows: Vec<Option<u32>> = terms.iter().map(|t| table().row(&t.term).filter(|_| english)).collect();
     // A month or a number asked for means that one: its neighbours would be other months, other numbers.
@@ -94,39 +94,49 @@ fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
         .iter()
         .map(|t| MONTHS.contains(&t.term.as_str()) || t.term.bytes().any(|b| b.is_ascii_digit()))
         .collect();
-    let mut near: Vec<Vec<(f32, u32)>> = vec![Vec::new(); terms.len()];
-    for (id, entry) in vocab.iter() {
-        for (((term, row), near), fixed) in terms.iter().zip(&rows).zip(&mut near).zip(&fixed) {
-            if *fixed || term.matches.first().is_some_and(|(own, _)| *own == id) {
-                continue;
-            }
-            match (row, entry.row) {
-                (Some(a), Some(b)) => {
-                    if !entry.dull {
-                        let cosine = table().cosine(*a, b);
-                        if cosine > NEAR {
-                            near.push((
-                                RELATED * (FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR)),
-                                id,
-                            ));
-                        }
-                    }
-                }
-                (row, _) => {
-                    let form = if row.is_none() { shared_beginning(&term.term, &entry.text) } else { None };
-                    if let Some(share) = form.or_else(|| abbreviated(&term.term, &entry.text)) {
-                        near.push((INFLECTED * share, id));
-                    }
+    for ((term, row), fixed) in terms.iter_mut().zip(rows).zip(fixed) {
+        if fixed {
+            continue;
+        }
+        let own = term.matches.first().map(|(id, _)| *id);
+        let mut near: Vec<(f32, u32)> = Vec::new();
+        if let Some(row) = row {
+            for other in table().near(row) {
+                let Some(id) = vocab.id(table().stem(other)) else { continue };
+                let cosine = table().cosine(row, other);
+                if cosine > NEAR && !vocab.is_dull(id) && own != Some(id) {
+                    let share = FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR);
+                    near.push((RELATED * share, id));
                 }
             }
         }
-    }
-    for (term, mut near) in terms.iter_mut().zip(near) {
+        // Two words of the table are compared by their vectors only.
+        let mut by_form = |id: u32| {
+            if own == Some(id) || (row.is_some() && vocab.row(id).is_some()) {
+                return;
+            }
+            let text = vocab.text(id);
+            let form = if row.is_none() { shared_beginning(&term.term, text) } else { None };
+            if let Some(share) = form.or_else(|| abbreviated(&term.term, text)) {
+                near.push((INFLECTED * share, id));
+            }
+        };
+        if row.is_none() && is_single(&term.term) {
+            vocab.iter().for_each(&mut by_form);
+        } else {
+            vocab.alike(&term.term, &mut by_form);
+        }
         // By weight, then by the text: the numbers of terms depend on the history of the index.
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| vocab.text(a.1).cmp(vocab.text(b.1))));
         near.truncate(MOST_RELATED);
         term.matches.extend(near.into_iter().map(|(w, id)| (id, w)));
     }
+}
+
+/// A single character of a script without spaces.
+fn is_single(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| super::fold::kind(c) == super::fold::Kind::Pair) && chars.next().is_none()
 }
 
 /// The share of the longer word that two words have in common at their beginning, if it makes them forms of one word.
@@ -137,7 +147,7 @@ fn shared_beginning(a: &str, b: &str) -> Option<f32> {
     }
     let shared = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count();
     let (la, lb) = (a.chars().count(), b.chars().count());
-    if la == 1 && lb == 2 && a.chars().all(|c| super::fold::kind(c) == super::fold::Kind::Pair) {
+    if lb == 2 && is_single(a) {
         return b.contains(a).then_some(1.0);
     }
     let longer = la.max(lb);

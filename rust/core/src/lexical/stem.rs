@@ -90,37 +90,48 @@ fn swap(w: &mut Vec<u8>, n: usize, by: &str) {
 /// The stem of a lower-case ASCII word; any other text comes back unchanged.
 #[must_use]
 pub fn stem(word: &str) -> String {
+    let mut out = String::new();
+    stem_into(word, &mut out);
+    out
+}
+
+/// Puts the [`stem`] of `word` in the place of what `out` holds.
+pub(crate) fn stem_into(word: &str, out: &mut String) {
+    out.clear();
     if word.len() <= 2 || !word.bytes().all(|b| b.is_ascii_lowercase()) {
-        return word.to_owned();
+        out.push_str(word);
+        return;
     }
     if let Some((_, s)) = SPECIAL.iter().find(|(w, _)| *w == word) {
-        return (*s).to_owned();
+        out.push_str(s);
+        return;
     }
-    let mut w = word.as_bytes().to_vec();
+    let mut w = std::mem::take(out).into_bytes();
+    w.extend_from_slice(word.as_bytes());
+    reduce(word, &mut w);
+    *out = String::from_utf8(w).unwrap_or_default();
+}
+
+fn reduce(word: &str, w: &mut Vec<u8>) {
     let r1 = ["gener", "commun", "arsen", "emerg", "inter", "later", "organ", "past", "univers"]
         .iter()
         .find(|p| word.starts_with(**p))
-        .map_or_else(|| region(&w, 0), |p| p.len());
-    let r2 = region(&w, r1);
+        .map_or_else(|| region(w, 0), |p| p.len());
+    let r2 = region(w, r1);
 
-    plural(&mut w);
+    plural(w);
     if KEPT.iter().any(|k| k.as_bytes() == w.as_slice()) {
-        return text(w);
+        return;
     }
-    past_and_gerund(&mut w, r1);
+    past_and_gerund(w, r1);
     // 1c: a final y after a consonant that is not the first letter.
-    if w.len() > 2 && w.last() == Some(&b'y') && !is_vowel(&w, w.len() - 2) {
-        swap(&mut w, 1, "i");
+    if w.len() > 2 && w.last() == Some(&b'y') && !is_vowel(w, w.len() - 2) {
+        swap(w, 1, "i");
     }
-    derivation(&mut w, r1);
-    adjective(&mut w, r1, r2);
-    residue(&mut w, r2);
-    final_letter(&mut w, r1, r2);
-    text(w)
-}
-
-fn text(w: Vec<u8>) -> String {
-    String::from_utf8(w).unwrap_or_default()
+    derivation(w, r1);
+    adjective(w, r1, r2);
+    residue(w, r2);
+    final_letter(w, r1, r2);
 }
 
 /// Step 1a.

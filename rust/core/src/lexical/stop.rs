@@ -3,7 +3,7 @@
 //! Documents are indexed whole; only questions are thinned, and only by the list of the language they are in, so that
 //! a content word of one language (German `Kind`, Spanish `once`) is never lost to the list of another.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::stem::stem;
@@ -67,8 +67,18 @@ static ENGLISH_STEMS: LazyLock<HashSet<String>> =
 static QUESTION_STEMS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     ENGLISH.split_whitespace().chain(ENGLISH_QUESTION.split_whitespace()).map(stem).collect()
 });
-static OTHER_SETS: LazyLock<Vec<HashSet<&str>>> =
-    LazyLock::new(|| OTHERS.iter().map(|l| l.split_whitespace().skip(1).collect()).collect());
+/// Function words of the other languages, with a bit for each list that has the word.
+static OTHER_WORDS: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
+    let mut lists = HashMap::new();
+    for (i, list) in OTHERS.iter().enumerate() {
+        list.split_whitespace().skip(1).for_each(|word| *lists.entry(word).or_default() |= 1 << i);
+    }
+    lists
+});
+
+fn lists_with(word: &str) -> u32 {
+    OTHER_WORDS.get(word).copied().unwrap_or(0)
+}
 
 /// True for the stem of an English function word.
 pub(crate) fn is_function_word(stem: &str) -> bool {
@@ -91,12 +101,14 @@ pub(crate) enum Language {
     Unknown,
 }
 
-/// Guesses the language of a question from its folded words: the list with most hits, English when level.
-pub(crate) fn language(words: &[String]) -> Language {
-    let english = words.iter().filter(|w| ENGLISH_STEMS.contains(&stem(w))).count();
+/// Guesses the language of a question from its folded words and their stems: the list with most hits, English when
+/// level.
+fn language(words: &[String], stems: &[String]) -> Language {
+    let english = stems.iter().filter(|s| ENGLISH_STEMS.contains(s.as_str())).count();
+    let lists: Vec<u32> = words.iter().map(|w| lists_with(w)).filter(|lists| *lists != 0).collect();
     let (mut best, mut most) = (Language::Unknown, 0);
-    for (i, set) in OTHER_SETS.iter().enumerate() {
-        let hits = words.iter().filter(|w| set.contains(w.as_str())).count();
+    for i in 0..OTHERS.len() {
+        let hits = lists.iter().filter(|lists| *lists >> i & 1 == 1).count();
         if hits > most {
             (best, most) = (Language::Other(i), hits);
         }
@@ -105,18 +117,18 @@ pub(crate) fn language(words: &[String]) -> Language {
     if english >= most && english > 0 { Language::English } else { best }
 }
 
-/// Which of a question's folded words are about its subject; all of them if none would be left.
-pub(crate) fn subject(words: &[String]) -> Vec<bool> {
-    let keep = |drop: &dyn Fn(&str) -> bool| words.iter().map(|w| !drop(w)).collect::<Vec<_>>();
-    let kept = match language(words) {
+/// The language of a question, and which of its folded words are about its subject; all of them if none would be left.
+pub(crate) fn subject(words: &[String], stems: &[String]) -> (Language, Vec<bool>) {
+    let language = language(words, stems);
+    let kept: Vec<bool> = match language {
         Language::English => {
-            let strict = keep(&|w| is_question_word(&stem(w)));
-            if strict.contains(&true) { strict } else { keep(&|w| is_function_word(&stem(w))) }
+            let strict: Vec<bool> = stems.iter().map(|s| !is_question_word(s)).collect();
+            if strict.contains(&true) { strict } else { stems.iter().map(|s| !is_function_word(s)).collect() }
         }
-        Language::Other(i) => keep(&|w| OTHER_SETS.get(i).is_some_and(|s| s.contains(w))),
+        Language::Other(i) => words.iter().map(|w| lists_with(w) >> i & 1 == 0).collect(),
         Language::Unknown => vec![true; words.len()],
     };
-    if kept.contains(&true) { kept } else { vec![true; words.len()] }
+    (language, if kept.contains(&true) { kept } else { vec![true; words.len()] })
 }
 
 #[cfg(test)]
@@ -127,7 +139,8 @@ mod tests {
     fn kept(text: &str) -> Vec<String> {
         let mut w = Vec::new();
         words(text, |x| w.push(x.to_owned()));
-        let mask = subject(&w);
+        let stems: Vec<String> = w.iter().map(|x| stem(x)).collect();
+        let (_, mask) = subject(&w, &stems);
         w.into_iter().zip(mask).filter_map(|(w, k)| k.then_some(w)).collect()
     }
 

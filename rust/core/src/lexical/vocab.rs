@@ -1,76 +1,162 @@
-//! The distinct terms of an index, numbered.
+//! The distinct terms of an index, numbered: flat arrays by number, one string for all texts.
 
-use std::collections::HashMap;
+use std::hash::RandomState;
+use std::sync::LazyLock;
 
-use super::stop::is_question_word;
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::stop::{is_function_word, is_question_word};
 use crate::embed::table;
 
+/// Not in the word table.
+const NO_ROW: u32 = u32::MAX;
+
+/// Seeded, so that texts cannot be chosen to collide.
+fn hash(text: &str) -> u64 {
+    use std::hash::BuildHasher;
+    static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u64));
+    xxh3_64_with_seed(text.as_bytes(), *SEED)
+}
+
+/// The first four bytes of a text of at least four; what shares a beginning shares them.
+fn head(text: &str) -> u32 {
+    text.as_bytes().first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
 /// One term.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) text: Box<str>,
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    start: usize,
+    length: u32,
     /// Its row in the word table.
-    pub(crate) row: Option<u32>,
-    /// A word that a question's words are never widened to.
-    pub(crate) dull: bool,
+    row: u32,
     uses: u32,
+    /// A word that a question's words are never widened to.
+    dull: bool,
+    /// A word without meaning of its own.
+    function: bool,
 }
 
 /// Terms ↔ numbers. A number is reused once nobody uses its term.
 #[derive(Debug, Default)]
 pub(crate) struct Vocab {
-    ids: HashMap<Box<str>, u32>,
+    texts: String,
     entries: Vec<Entry>,
+    /// The [`head`] of each term; 0 for a number that is free.
+    heads: Vec<u32>,
+    ids: HashTable<u32>,
     free: Vec<u32>,
+    /// Bytes of `texts` whose term is gone.
+    waste: usize,
 }
 
 impl Vocab {
     /// The number of `text`, made if needed; counts one use.
     pub(crate) fn acquire(&mut self, text: &str) -> u32 {
-        if let Some(&id) = self.ids.get(text) {
-            if let Some(e) = self.entries.get_mut(id as usize) {
-                e.uses += 1;
-            }
+        let id = self.intern(text);
+        self.hold(id);
+        id
+    }
+
+    /// Counts one use of a number that [`Self::intern`] has just returned.
+    pub(crate) fn hold(&mut self, id: u32) {
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.uses += 1;
+        }
+    }
+
+    /// The number of `text`, made if needed; to be [held](Self::hold).
+    pub(crate) fn intern(&mut self, text: &str) -> u32 {
+        if let Some(id) = self.id(text) {
             return id;
         }
-        let entry =
-            Entry { text: text.into(), row: table().row(text), dull: is_question_word(text), uses: 1 };
-        let id = match self.free.pop() {
-            Some(id) => {
-                if let Some(e) = self.entries.get_mut(id as usize) {
-                    *e = entry;
-                }
-                id
-            }
-            None => {
-                self.entries.push(entry);
-                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-            }
+        let entry = Entry {
+            start: self.texts.len(),
+            length: text.len() as u32,
+            row: table().row(text).unwrap_or(NO_ROW),
+            uses: 0,
+            dull: is_question_word(text),
+            function: is_function_word(text),
         };
-        self.ids.insert(text.into(), id);
+        self.texts.push_str(text);
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::default());
+            self.heads.push(0);
+            self.entries.len() as u32 - 1
+        });
+        if let (Some(place), Some(first)) =
+            (self.entries.get_mut(id as usize), self.heads.get_mut(id as usize))
+        {
+            (*place, *first) = (entry, head(text));
+        }
+        let (texts, entries) = (&self.texts, &self.entries);
+        self.ids.insert_unique(hash(text), id, |id| hash(text_of(texts, entries, *id)));
         id
     }
 
     /// Takes one use back; returns true when the term is gone.
     pub(crate) fn release(&mut self, id: u32) -> bool {
-        let Some(e) = self.entries.get_mut(id as usize) else { return false };
-        e.uses = e.uses.saturating_sub(1);
-        if e.uses > 0 {
+        let Some(entry) = self.entries.get_mut(id as usize) else { return false };
+        entry.uses = entry.uses.saturating_sub(1);
+        if entry.uses > 0 {
             return false;
         }
-        self.ids.remove(&e.text);
-        e.text = "".into();
-        e.row = None;
+        let old = *entry;
+        if let Ok(found) = self.ids.find_entry(hash(self.text(id)), |other| *other == id) {
+            found.remove();
+        }
+        if let (Some(entry), Some(head)) =
+            (self.entries.get_mut(id as usize), self.heads.get_mut(id as usize))
+        {
+            (*entry, *head) = (Entry { row: NO_ROW, ..Entry::default() }, 0);
+        }
         self.free.push(id);
+        self.waste += old.length as usize;
+        if self.waste > 4_096 && self.waste * 2 > self.texts.len() {
+            self.close_gaps();
+        }
         true
     }
 
+    fn close_gaps(&mut self) {
+        let mut texts = String::with_capacity(self.texts.len() - self.waste);
+        for entry in &mut self.entries {
+            let start = texts.len();
+            texts.push_str(
+                self.texts.get(entry.start..entry.start + entry.length as usize).unwrap_or_default(),
+            );
+            entry.start = start;
+        }
+        (self.texts, self.waste) = (texts, 0);
+    }
+
     pub(crate) fn id(&self, text: &str) -> Option<u32> {
-        self.ids.get(text).copied()
+        self.ids.find(hash(text), |id| self.text(*id) == text).copied()
     }
 
     pub(crate) fn text(&self, id: u32) -> &str {
-        self.entries.get(id as usize).map_or("", |e| &e.text)
+        text_of(&self.texts, &self.entries, id)
+    }
+
+    /// How often [`Self::acquire`] has given the number out without [`Self::release`].
+    pub(crate) fn uses(&self, id: u32) -> u32 {
+        self.entries.get(id as usize).map_or(0, |entry| entry.uses)
+    }
+
+    /// Its row in the word table.
+    pub(crate) fn row(&self, id: u32) -> Option<u32> {
+        self.entries.get(id as usize).map(|entry| entry.row).filter(|row| *row != NO_ROW)
+    }
+
+    /// Whether a question's words are never widened to it.
+    pub(crate) fn is_dull(&self, id: u32) -> bool {
+        self.entries.get(id as usize).is_some_and(|entry| entry.dull)
+    }
+
+    /// Whether it has no meaning of its own, as "the".
+    pub(crate) fn is_function(&self, id: u32) -> bool {
+        self.entries.get(id as usize).is_some_and(|entry| entry.function)
     }
 
     /// One past the largest number in use.
@@ -78,8 +164,29 @@ impl Vocab {
         self.entries.len()
     }
 
-    /// The terms in use with their numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        (0_u32..).zip(&self.entries).filter(|(_, e)| e.uses > 0)
+    /// The terms that begin with the same four bytes as `text`; none where it is shorter.
+    pub(crate) fn alike(&self, text: &str, mut each: impl FnMut(u32)) {
+        let wanted = head(text);
+        if wanted == 0 {
+            return;
+        }
+        for (part, heads) in (0_u32..).zip(self.heads.chunks(16)) {
+            // Most parts hold none, and this comparison of sixteen is one instruction or two.
+            if heads.iter().fold(false, |any, head| any | (*head == wanted)) {
+                (part * 16..).zip(heads).filter(|(_, head)| **head == wanted).for_each(|(id, _)| each(id));
+            }
+        }
     }
+
+    /// The terms in use.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        (0_u32..).zip(&self.entries).filter(|(_, entry)| entry.uses > 0).map(|(id, _)| id)
+    }
+}
+
+fn text_of<'a>(texts: &'a str, entries: &[Entry], id: u32) -> &'a str {
+    entries
+        .get(id as usize)
+        .and_then(|entry| texts.get(entry.start..entry.start + entry.length as usize))
+        .unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{mem, thread};
@@ -30,6 +30,8 @@ pub(super) struct Shared {
     file: Option<PathBuf>,
     timeout: Duration,
     closed: AtomicBool,
+    /// Counts writes from 1 on.
+    version: AtomicU64,
     writer: Mutex<Slot>,
     readers: Mutex<Slot>,
 }
@@ -99,6 +101,7 @@ impl Db {
             file,
             timeout,
             closed: AtomicBool::new(false),
+            version: AtomicU64::new(1),
             writer: Mutex::new(Slot::new(vec![conn])),
             readers: Mutex::new(Slot::new(Vec::new())),
         });
@@ -126,11 +129,27 @@ impl Db {
         })
     }
 
+    /// A number that grows with every write, from the moment it is committed and before its caller knows. `None` for
+    /// a file, which others write too, and once closed. Inside [`Self::read`] it is that of what is read.
+    pub fn version(&self) -> Option<u64> {
+        let shared = &*self.shared;
+        (shared.file.is_none() && !shared.closed.load(Ordering::Acquire))
+            .then(|| shared.version.load(Ordering::Acquire))
+    }
+
     /// Runs `body` on the writing connection with no transaction around it, for `VACUUM` and the like.
     ///
     /// # Errors
     /// As [`Self::write`].
     pub fn alone<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        self.exclusive(|conn| {
+            let answer = body(conn);
+            self.shared.version.fetch_add(1, Ordering::AcqRel);
+            answer
+        })
+    }
+
+    fn exclusive<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let _gate = fork::enter();
         let shared = &*self.shared;
         busy::start(shared.timeout);
@@ -151,7 +170,7 @@ impl Db {
     pub fn read<T>(&self, body: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let shared = &*self.shared;
         if shared.file.is_none() {
-            return self.alone(|conn| body(conn));
+            return self.exclusive(|conn| body(conn));
         }
         let _gate = fork::enter();
         busy::start(shared.timeout);

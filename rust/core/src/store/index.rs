@@ -1,31 +1,58 @@
 //! The search index of one namespace: words and vectors in memory, caught up from the database before a search.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, params};
 
+use super::items::Item;
 use super::models::read_vector;
 use crate::embed;
 use crate::error::Result;
-use crate::lexical::TextIndex;
+use crate::lexical::{Documents, Gain};
 use crate::validate::{parse, text_of};
-use crate::vectors::{Filter, Options, Search, VectorIndex};
+use crate::vectors::{Fusion, Options, VectorIndex};
 
 /// What the words of a text and its vector each give to a score.
 const WORDS: f32 = 0.5;
 const VECTOR: f32 = 0.5;
 
-/// Namespaces up to this size are scanned whole: cutting the list of candidates gains nothing.
-const SMALL: usize = 4_096;
+/// Asked for beyond the limit, for those that have expired.
+const SPARE: usize = 16;
+/// Vectors handed on together.
+const BATCH: usize = 256;
+/// Bytes of found items that an index keeps, and the largest of them.
+const KEPT_BYTES: usize = 256 * 1024;
+const KEPT_ITEM: usize = 8 * 1024;
 
-/// The index of one namespace as it was at one generation.
+/// The index of one namespace as it was at one generation. Text and vector of an item have the same number.
 #[derive(Debug, Default)]
 pub(super) struct NamespaceIndex {
     ns_id: i64,
     generation: i64,
-    ids: HashSet<u64>,
-    text: TextIndex,
+    /// The item of each number.
+    ids: Vec<u64>,
+    by_id: HashMap<u64, u32>,
+    texts: Documents,
     vectors: Option<VectorIndex>,
+    found: Mutex<Found>,
+    /// The [version](super::db::Db::version) of the database that it is known to show; 0 for none.
+    version: AtomicU64,
+}
+
+/// Items that searches have found, as they are at the index's generation.
+#[derive(Debug, Default)]
+struct Found {
+    items: HashMap<u64, Arc<Item>>,
+    bytes: usize,
+}
+
+/// Vectors on their way into the index, one after the other.
+#[derive(Debug, Default)]
+struct Waiting {
+    numbers: Vec<u64>,
+    values: Vec<f32>,
 }
 
 impl NamespaceIndex {
@@ -34,9 +61,46 @@ impl NamespaceIndex {
         self.ns_id == ns_id && self.generation == generation
     }
 
+    /// Whether nothing was written to a database in memory since the index was compared with it, and it has vectors
+    /// as large as the question's.
+    pub fn is_of(&self, version: Option<u64>, dimensions: usize) -> bool {
+        version.is_some_and(|version| self.version.load(Ordering::Acquire) == version)
+            && self.vectors.as_ref().is_some_and(|vectors| vectors.dimensions() == dimensions)
+    }
+
+    /// Notes that it shows the database as it is at `version`.
+    pub fn compared(&self, version: Option<u64>) {
+        self.version.store(version.unwrap_or(0), Ordering::Release);
+    }
+
+    /// The generation it shows.
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
     /// How many items it holds.
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.by_id.len()
+    }
+
+    /// An item that an earlier search has found.
+    pub fn kept(&self, id: i64) -> Option<Arc<Item>> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.items.get(&id.unsigned_abs()).map(Arc::clone)
+    }
+
+    /// Keeps an item for the next search that finds it.
+    pub fn keep(&self, id: i64, item: &Arc<Item>) {
+        let bytes = item.value.len() + item.key.len() + item.namespace.len() + 200;
+        if bytes <= KEPT_ITEM {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            if found.bytes + bytes > KEPT_BYTES {
+                *found = Found::default();
+            }
+            if found.items.insert(id.unsigned_abs(), Arc::clone(item)).is_none() {
+                found.bytes += bytes;
+            }
+        }
     }
 
     /// Reads what changed since its own generation, which costs the changes and, after a deletion, a pass over
@@ -52,65 +116,94 @@ impl NamespaceIndex {
         if self.ns_id != ns_id || self.generation > generation {
             *self = Self { ns_id, ..Self::default() };
         }
-        if deleted > self.generation && !self.ids.is_empty() {
+        self.found = Mutex::default();
+        if deleted > self.generation && !self.by_id.is_empty() {
             self.drop_deleted(conn)?;
         }
-        let mut statement = conn.prepare_cached(
+        let mut statement = conn.prepare_cached(if local {
+            "SELECT id, value FROM items WHERE ns_id = ? AND seq > ?"
+        } else {
             "SELECT items.id, items.value, item_vectors.vector FROM items
              LEFT JOIN item_vectors ON item_vectors.item_id = items.id
-             WHERE items.ns_id = ? AND items.seq > ?",
-        )?;
+             WHERE items.ns_id = ? AND items.seq > ?"
+        })?;
         let mut rows = statement.query(params![ns_id, self.generation])?;
+        let mut waiting = Waiting::default();
         let mut computed = vec![0.0; if local { embed::dimensions() } else { 0 }];
         while let Some(row) = rows.next()? {
             let id = row.get::<_, i64>(0)?.unsigned_abs();
-            let value: String = row.get(1)?;
-            let text = text_of(&parse(&value)?);
-            self.ids.insert(id);
-            self.text.add(id, &text);
+            let text = text_of(&parse(super::read::text(row, 1)?)?);
+            self.drop_item(id);
+            computed.fill(0.0);
+            let number = self.texts.add(&text, |vocab, term, count| {
+                if local && !vocab.is_function(term) {
+                    embed::add_term(vocab.text(term), vocab.row(term), count as f32, &mut computed);
+                }
+            });
+            self.ids.resize(self.texts.bound(), 0);
+            if let Some(place) = self.ids.get_mut(number as usize) {
+                *place = id;
+            }
+            self.by_id.insert(id, number);
             if local {
-                computed.fill(0.0);
-                embed::embed_into(&text, &mut computed);
-                self.put_vector(id, &computed)?;
-            } else if let Some(bytes) = row.get::<_, Option<Vec<u8>>>(2)? {
-                self.put_vector(id, &read_vector(&bytes))?;
-            } else if let Some(vectors) = &self.vectors {
-                vectors.remove(id);
+                embed::normalize(&mut computed);
+                self.put_vector(&mut waiting, number, &computed)?;
+            } else if let Some(bytes) = row.get_ref(2)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+                self.put_vector(&mut waiting, number, &read_vector(bytes))?;
             }
         }
+        self.take_in(&mut waiting)?;
         self.generation = generation;
         Ok(())
     }
 
-    fn put_vector(&mut self, id: u64, vector: &[f32]) -> Result<()> {
-        if self.vectors.as_ref().is_none_or(|vectors| vectors.dimensions() != vector.len()) {
-            self.vectors = Some(VectorIndex::new(vector.len(), Options::default())?);
+    fn put_vector(&mut self, waiting: &mut Waiting, number: u32, vector: &[f32]) -> Result<()> {
+        // After `reembed` they may be of another size.
+        if waiting.numbers.len() == BATCH || waiting.values.len() != waiting.numbers.len() * vector.len() {
+            self.take_in(waiting)?;
         }
-        match &self.vectors {
-            Some(vectors) => vectors.replace(id, vector),
-            None => Ok(()),
+        waiting.numbers.push(u64::from(number));
+        waiting.values.extend_from_slice(vector);
+        Ok(())
+    }
+
+    fn take_in(&mut self, waiting: &mut Waiting) -> Result<()> {
+        let Waiting { numbers, values } = std::mem::take(waiting);
+        let Some(dimensions) = values.len().checked_div(numbers.len()).filter(|size| *size > 0) else {
+            return Ok(());
+        };
+        let fitting = self.vectors.take().filter(|vectors| vectors.dimensions() == dimensions);
+        let vectors = match fitting {
+            Some(vectors) => vectors,
+            None => VectorIndex::new(dimensions, Options::default())?,
+        };
+        let done = vectors.replace_many(&numbers, &values);
+        self.vectors = Some(vectors);
+        done
+    }
+
+    fn drop_item(&mut self, id: u64) {
+        let Some(number) = self.by_id.remove(&id) else { return };
+        self.texts.remove(number);
+        if let Some(vectors) = &self.vectors {
+            vectors.remove(u64::from(number));
         }
     }
 
     fn drop_deleted(&mut self, conn: &Connection) -> Result<()> {
         let mut statement = conn.prepare_cached("SELECT id FROM items WHERE ns_id = ?")?;
-        let mut there = HashSet::with_capacity(self.ids.len());
+        let mut there = HashSet::with_capacity(self.by_id.len());
         let mut rows = statement.query([self.ns_id])?;
         while let Some(row) = rows.next()? {
             there.insert(row.get::<_, i64>(0)?.unsigned_abs());
         }
-        for id in self.ids.difference(&there) {
-            self.text.remove(*id);
-            if let Some(vectors) = &self.vectors {
-                vectors.remove(*id);
-            }
-        }
-        self.ids.retain(|id| there.contains(id));
+        let gone: Vec<u64> = self.by_id.keys().filter(|id| !there.contains(id)).copied().collect();
+        gone.into_iter().for_each(|id| self.drop_item(id));
         Ok(())
     }
 
     /// The best items for which `accept` holds, at most `limit`, best first; equal ones by id. Every item has a
-    /// score, so there are fewer only where fewer are accepted.
+    /// score, so there are fewer only where fewer are accepted. `picky`: many may be refused.
     ///
     /// A score is half what the words give (the share of the question that the text answers, lowered by up to a
     /// half where the BM25 score is below the best one's) and half the cosine of the vectors.
@@ -118,73 +211,82 @@ impl NamespaceIndex {
         &self,
         question: &str,
         vector: &[f32],
-        limit: usize,
-        min_score: f32,
+        (limit, min_score): (usize, f32),
+        picky: bool,
         mut accept: impl FnMut(i64, f32) -> Result<bool>,
     ) -> Result<()> {
-        let words = self.words(question);
-        let all = self.ids.len();
-        let mut count = if all <= SMALL { all } else { limit.saturating_mul(10).clamp(200, all) };
-        let mut asked = HashSet::new();
-        let mut taken = 0;
-        loop {
-            let (ranked, floor) = self.fuse(&words, vector, count)?;
-            for (id, score) in ranked {
-                // Below the floor an item outside the candidates could be better.
-                if taken >= limit || score < min_score || (count < all && score < floor) {
-                    break;
-                }
-                if asked.insert(id) && accept(id.cast_signed(), score)? {
-                    taken += 1;
+        self.texts.gains(question, |gains, touched| {
+            let of = |document: u32| gains.get(document as usize).copied().unwrap_or_default();
+            let best = touched.iter().map(|d| of(*d).score).fold(f32::MIN_POSITIVE, f32::max);
+            for document in touched {
+                if let Some(Gain { score, coverage }) = gains.get_mut(*document as usize) {
+                    *coverage *= WORDS * (0.5 + 0.5 * *score / best);
                 }
             }
-            if taken >= limit || count >= all {
-                return Ok(());
+            let words = |number: u64| {
+                usize::try_from(number).ok().and_then(|at| gains.get(at)).map_or(0.0, |gain| gain.coverage)
+            };
+            let all = self.by_id.len();
+            let spare = if picky { limit.saturating_mul(9).max(200) } else { SPARE };
+            let mut count = limit.saturating_add(spare).min(all);
+            let mut asked = HashSet::new();
+            let mut taken = 0;
+            loop {
+                let ranked = self.fuse(&words, touched, vector, count)?;
+                for (id, score) in &ranked {
+                    if taken >= limit || *score < min_score {
+                        return Ok(());
+                    }
+                    if (asked.is_empty() || !asked.contains(id)) && accept(id.cast_signed(), *score)? {
+                        taken += 1;
+                    }
+                }
+                if taken >= limit || count >= all {
+                    return Ok(());
+                }
+                asked.extend(ranked.into_iter().map(|(id, _)| id));
+                count = count.saturating_mul(8).min(all);
             }
-            count = all;
-        }
+        })
     }
 
-    /// What the words give to each item that has one of them: 0 to 1.
-    fn words(&self, question: &str) -> HashMap<u64, f32> {
-        let hits = self.text.search(question, usize::MAX, None);
-        let best = hits.iter().map(|hit| hit.score).fold(f32::MIN_POSITIVE, f32::max);
-        hits.into_iter().map(|hit| (hit.key, hit.coverage * (0.5 + 0.5 * hit.score / best))).collect()
-    }
-
-    /// Candidates with their scores, best first, and the score that no other item exceeds.
+    /// The best `count` items with their scores, best first.
     fn fuse(
         &self,
-        words: &HashMap<u64, f32>,
+        words: &impl Fn(u64) -> f32,
+        touched: &[u32],
         vector: &[f32],
         count: usize,
-    ) -> Result<(Vec<(u64, f32)>, f32)> {
-        let mut similar = HashMap::with_capacity(count);
-        let mut floor = 0.0;
-        if let Some(vectors) = self.vectors.as_ref().filter(|_| vector.iter().any(|value| *value != 0.0)) {
-            let best = vectors.search(vector, Search::best(count))?;
-            floor = VECTOR * best.last().map_or(0.0, |(_, cosine)| *cosine);
-            similar.extend(best);
-            let rest: Vec<u64> = words.keys().filter(|id| !similar.contains_key(id)).copied().collect();
-            if !rest.is_empty() {
-                let among = Search { filter: Filter::Ids(&rest), ..Search::best(rest.len()) };
-                similar.extend(vectors.search(vector, among)?);
+    ) -> Result<Vec<(u64, f32)>> {
+        let name = |number: u64| {
+            usize::try_from(number).ok().and_then(|at| self.ids.get(at)).copied().unwrap_or_default()
+        };
+        let known = self.vectors.as_ref().filter(|_| vector.iter().any(|value| *value != 0.0));
+        let mut ranked = match known {
+            Some(vectors) => {
+                let exact = count >= self.by_id.len();
+                let fusion = Fusion { k: count, weight: VECTOR, base: words, raised: touched, name, exact };
+                vectors.fuse(vector, &fusion)?
             }
+            None => Vec::new(),
+        };
+        // Those without a vector, or all where none was asked with.
+        let rest = self.by_id.len() > known.map_or(0, VectorIndex::len);
+        if rest && (known.is_none() || ranked.len() < count || lowest(&ranked) == 0.0) {
+            let without =
+                self.by_id.iter().filter(|(_, n)| known.is_none_or(|k| !k.contains(u64::from(**n))));
+            ranked.extend(without.map(|(id, n)| (*id, words(u64::from(*n)).clamp(0.0, 1.0))));
+            let order = |a: &(u64, f32), b: &(u64, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+            if count < ranked.len() {
+                ranked.select_nth_unstable_by(count, order);
+                ranked.truncate(count);
+            }
+            ranked.sort_unstable_by(order);
         }
-        let fused = |id: u64| {
-            let words = words.get(&id).copied().unwrap_or(0.0);
-            (WORDS * words + VECTOR * similar.get(&id).copied().unwrap_or(0.0)).clamp(0.0, 1.0)
-        };
-        let mut ranked: Vec<(u64, f32)> = if count >= self.ids.len() {
-            self.ids.iter().map(|id| (*id, fused(*id))).collect()
-        } else {
-            similar
-                .keys()
-                .chain(words.keys().filter(|id| !similar.contains_key(id)))
-                .map(|id| (*id, fused(*id)))
-                .collect()
-        };
-        ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        Ok((ranked, floor))
+        Ok(ranked)
     }
+}
+
+fn lowest(ranked: &[(u64, f32)]) -> f32 {
+    ranked.last().map_or(0.0, |(_, score)| *score)
 }

@@ -32,7 +32,12 @@ fn recorded(conn: &Connection) -> Result<Option<String>> {
 
 /// Refuses to mix: another process may have given the store to another embedder since it was opened.
 pub(super) fn check_model(conn: &Connection, model: &str) -> Result<()> {
-    match recorded(conn)? {
+    same_model(recorded(conn)?.as_deref(), model)
+}
+
+/// Refuses a store that is recorded as holding another embedder's vectors.
+pub(super) fn same_model(held: Option<&str>, model: &str) -> Result<()> {
+    match held {
         Some(held) if held != model => Err(Error::EmbeddingMismatch(format!(
             "the store holds vectors of the embedder {held:?}, and {model:?} was asked for; open it with the one \
              it holds, or give it to the new one with reembed() (or by opening it with reembed=True)"

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
 use super::filter::{Filter, Matcher};
 use super::index::NamespaceIndex;
 use super::items::{Item, Store, namespaces_in};
-use super::models::check_model;
+use super::models::same_model;
 use super::namespace::Namespace;
-use super::read::{item, text};
+use super::read::item;
 use crate::embed;
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ pub struct Query {
 }
 
 /// A found item with its score, 0 to 1.
-pub type Scored = (Item, f32);
+pub type Scored = (Arc<Item>, f32);
 
 type Shared = Arc<RwLock<NamespaceIndex>>;
 
@@ -143,9 +143,10 @@ impl Store {
         } else {
             vec![query.namespace.as_bytes().to_vec()]
         };
+        let asked = Asked { query, vector: &vector, matcher, now };
         let mut found = Vec::new();
         for path in paths {
-            self.search_one(&path, query, &vector, matcher.as_ref(), now, &mut found)?;
+            self.search_one(&path, &asked, &mut found)?;
         }
         if query.recursive {
             // Stable: equal scores stay in the order of namespaces.
@@ -170,30 +171,31 @@ impl Store {
         }
     }
 
-    fn search_one(
-        &self,
-        path: &[u8],
-        query: &Query,
-        vector: &[f32],
-        matcher: Option<&Matcher<'_>>,
-        now: i64,
-        found: &mut Vec<Scored>,
-    ) -> Result<()> {
+    fn search_one(&self, path: &[u8], asked: &Asked<'_>, found: &mut Vec<Scored>) -> Result<()> {
         let shared = self.indexes.get(path);
         // The lock is taken before the snapshot: so an index is never ahead of what its reader sees.
         let index = shared.read().unwrap_or_else(PoisonError::into_inner);
+        let before = found.len();
+        if index.is_of(self.db().version(), asked.vector.len()) {
+            let fetch = |id| self.db().read(|conn| fetch(conn, id, path));
+            if collect(&index, asked, fetch, found)? {
+                return Ok(());
+            }
+            // What the index showed was changed while it was searched.
+            found.truncate(before);
+        }
         let done = self.db().snapshot(|conn| {
-            let Some((ns_id, generation, _)) = self.state(conn, path, vector)? else { return Ok(None) };
+            let Some((ns_id, generation, _)) = self.state(conn, path, asked.vector)? else { return Ok(None) };
             if !index.is_at(ns_id, generation) {
                 return Ok(Some(false));
             }
-            collect(conn, &index, path, query, vector, matcher, now, found)?;
-            Ok(Some(true))
+            index.compared(self.db().version());
+            collect(&index, asked, |id| fetch(conn, id, path), found).map(Some)
         })?;
         drop(index);
         match done {
             Some(true) => return Ok(()),
-            Some(false) => {}
+            Some(false) => found.truncate(before),
             // Neither what was deleted nor a name that somebody made up stays in memory.
             None => {
                 self.indexes.remove(path);
@@ -202,12 +204,15 @@ impl Store {
         }
         let mut index = shared.write().unwrap_or_else(PoisonError::into_inner);
         self.db().snapshot(|conn| {
-            let Some((ns_id, generation, deleted)) = self.state(conn, path, vector)? else { return Ok(()) };
+            let Some((ns_id, generation, deleted)) = self.state(conn, path, asked.vector)? else {
+                return Ok(());
+            };
             if let Err(error) = index.catch_up(conn, ns_id, generation, deleted, self.is_local()) {
                 *index = NamespaceIndex::default();
                 return Err(error);
             }
-            collect(conn, &index, path, query, vector, matcher, now, found)
+            index.compared(self.db().version());
+            collect(&index, asked, |id| fetch(conn, id, path), found).map(drop)
         })?;
         let len = index.len();
         drop(index);
@@ -217,49 +222,82 @@ impl Store {
 
     /// The namespace's id, generation and last deletion; `None` when there is no such namespace.
     fn state(&self, conn: &Connection, path: &[u8], vector: &[f32]) -> Result<Option<(i64, i64, i64)>> {
-        check_model(conn, &self.model)?;
-        if !self.is_local() {
-            let held: Option<String> = conn
-                .prepare_cached("SELECT value FROM meta WHERE key = 'dimensions'")?
-                .query_row([], |row| row.get(0))
-                .optional()?;
-            if let Some(held) = held.filter(|held| *held != vector.len().to_string()) {
-                return Err(Error::EmbeddingMismatch(format!(
-                    "the store holds vectors of {held} dimensions, and the query's has {}; ask the embedder for \
-                     {held}, or call reembed()",
-                    vector.len()
-                )));
-            }
+        let mut statement = conn.prepare_cached(
+            "SELECT (SELECT value FROM meta WHERE key = 'embedding'),
+                    (SELECT value FROM meta WHERE key = 'dimensions'), id, gen, deleted
+             FROM (SELECT 1) LEFT JOIN namespaces ON path = ?",
+        )?;
+        let mut rows = statement.query([path])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        same_model(row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)?, &self.model)?;
+        let held = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+        if let Some(held) = held
+            && !self.is_local()
+            && held.parse() != Ok(vector.len())
+        {
+            return Err(Error::EmbeddingMismatch(format!(
+                "the store holds vectors of {held} dimensions, and the query's has {}; ask the embedder for {held}, \
+                 or call reembed()",
+                vector.len()
+            )));
         }
-        let mut statement = conn.prepare_cached("SELECT id, gen, deleted FROM namespaces WHERE path = ?")?;
-        Ok(statement.query_row([path], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
+        let id: Option<i64> = row.get(2)?;
+        id.map(|id| Ok((id, row.get(3)?, row.get(4)?))).transpose()
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one search, used once")]
-fn collect(
-    conn: &Connection,
-    index: &NamespaceIndex,
-    path: &[u8],
-    query: &Query,
-    vector: &[f32],
-    matcher: Option<&Matcher<'_>>,
+/// One search, made ready.
+struct Asked<'a> {
+    query: &'a Query,
+    vector: &'a [f32],
+    matcher: Option<Matcher<'a>>,
     now: i64,
-    found: &mut Vec<Scored>,
-) -> Result<()> {
+}
+
+/// An item as it is in the database now, with the generation of its last change.
+fn fetch(conn: &Connection, id: i64, path: &[u8]) -> Result<Option<(i64, Item)>> {
     let mut statement = conn.prepare_cached(
-        "SELECT key, value, created_at, updated_at, expires_at, version FROM items
-         WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)",
+        "SELECT key, value, created_at, updated_at, expires_at, version, seq FROM items WHERE id = ?",
     )?;
-    index.rank(&query.text, vector, query.limit, query.min_score, |id, score| {
-        let mut rows = statement.query(params![id, now])?;
-        let Some(row) = rows.next()? else { return Ok(false) };
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(|row| Ok((row.get(6)?, item(row, path)?))).transpose()
+}
+
+/// Appends what the index finds. False when an item is no longer as the index shows it, which cannot be inside one
+/// snapshot: every change gives an item a new generation, and ids are never reused.
+fn collect(
+    index: &NamespaceIndex,
+    asked: &Asked<'_>,
+    fetch: impl Fn(i64) -> Result<Option<(i64, Item)>>,
+    found: &mut Vec<Scored>,
+) -> Result<bool> {
+    let Asked { query, vector, matcher, now } = asked;
+    let mut same = true;
+    index.rank(&query.text, vector, (query.limit, query.min_score), matcher.is_some(), |id, score| {
+        let item = match index.kept(id) {
+            Some(item) => item,
+            None => match fetch(id)? {
+                Some((seq, item)) if seq <= index.generation() => {
+                    let item = Arc::new(item);
+                    index.keep(id, &item);
+                    item
+                }
+                _ => {
+                    same = false;
+                    return Ok(false);
+                }
+            },
+        };
+        if item.expires_at.is_some_and(|at| at <= *now) {
+            return Ok(false);
+        }
         if let Some(matcher) = matcher
-            && !matcher.accepts(text(row, 1)?)?
+            && !matcher.accepts(&item.value)?
         {
             return Ok(false);
         }
-        found.push((item(row, path)?, score));
+        found.push((item, score));
         Ok(true)
-    })
+    })?;
+    Ok(same)
 }

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// usable in the child.
 #[derive(Debug)]
 pub struct VectorIndex {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl VectorIndex {
@@ -218,7 +218,7 @@ impl VectorIndex {
     }
 
     /// The answer by way of the graph, where there is one and it is the faster and safe way.
-    fn propose(
+    pub(super) fn propose(
         &self,
         state: &State,
         unit: &[f32],

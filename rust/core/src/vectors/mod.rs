@@ -13,6 +13,7 @@
 mod cache;
 mod encode;
 mod fork;
+mod fuse;
 mod graph;
 mod half;
 mod index;
@@ -28,6 +29,8 @@ mod topk;
 mod worker;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub(crate) use fuse::Fusion;
 
 pub use encode::{MAX_DIMENSIONS, Precision};
 pub use index::VectorIndex;

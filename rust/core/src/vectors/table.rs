@@ -115,6 +115,10 @@ impl Table {
 
     /// The slot of `id`.
     pub fn slot(&self, id: u64) -> Option<u32> {
+        // Where ids are numbers in order and nothing was removed, they are the slots.
+        if usize::try_from(id).is_ok_and(|at| self.ids.get(at) == Some(&id)) {
+            return Some(id as u32);
+        }
         self.slots.get(&id).copied()
     }
 
@@ -251,6 +255,28 @@ impl Table {
         hits
     }
 
+    /// The exact best `k` among `among` by `total(id, cosine)`, best first; `name(id)` is what their hits are called,
+    /// and of equal ones the lower name comes first.
+    pub fn scan_by(
+        &self,
+        query: &Query,
+        k: usize,
+        among: Among<'_>,
+        total: impl Fn(u64, f32) -> f32,
+        name: impl Fn(u64) -> u64,
+    ) -> Vec<Hit> {
+        let kernel = if self.precision == Precision::F32 { self.kernels.floats } else { self.kernels.halves };
+        let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
+            // SAFETY: the kernels come from `Kernels::available`.
+            unsafe { kernel(&query.floats, rows, out) };
+            for (out, slot) in out.iter_mut().zip(slots) {
+                let id = self.ids.get(*slot as usize).copied().unwrap_or_default();
+                *out = total(id, out.clamp(-1.0, 1.0));
+            }
+        };
+        self.collect_named(&self.exact, k, f32::NEG_INFINITY, among, score, name)
+    }
+
     /// Scores rows a stride at a time with `score(slots, rows, out)` and keeps the best.
     fn collect(
         &self,
@@ -258,7 +284,19 @@ impl Table {
         k: usize,
         min: f32,
         among: Among<'_>,
+        score: impl FnMut(&[u32], &[&[Line]], &mut [f32]),
+    ) -> Vec<Hit> {
+        self.collect_named(table, k, min, among, score, |id| id)
+    }
+
+    fn collect_named(
+        &self,
+        table: &Rows,
+        k: usize,
+        min: f32,
+        among: Among<'_>,
         mut score: impl FnMut(&[u32], &[&[Line]], &mut [f32]),
+        name: impl Fn(u64) -> u64,
     ) -> Vec<Hit> {
         let mut top = TopK::new(k, min, self.len());
         let mut scores = [0.0f32; STRIDE];
@@ -272,7 +310,7 @@ impl Table {
                 if *score >= threshold
                     && let Some(id) = self.ids.get(*slot as usize)
                 {
-                    top.offer(*score + 0.0, *id); // -0.0 becomes 0.0: they are a tie
+                    top.offer(*score + 0.0, name(*id)); // -0.0 becomes 0.0: they are a tie
                     threshold = top.threshold();
                 }
             }

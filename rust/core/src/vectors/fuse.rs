@@ -1,0 +1,89 @@
+//! Search by similarity together with something else that is known of some rows, as words are.
+
+use super::index::VectorIndex;
+use super::options::Search;
+use super::table::Among;
+use super::topk::Hit;
+use super::{encode, fork};
+use crate::error::Result;
+
+/// Raised rows scored before the bar is looked at again.
+const FIRST: usize = 256;
+
+/// A search for the rows with the largest `base(id) + weight · cosine`, taken as 0 to 1.
+#[derive(Debug)]
+pub struct Fusion<'a, B, N> {
+    /// How many at most.
+    pub k: usize,
+    /// What a cosine of 1 is worth.
+    pub weight: f32,
+    /// What a row is worth besides: 0, and more for those in `raised`.
+    pub base: B,
+    /// The ids whose base is not 0, each once.
+    pub raised: &'a [u32],
+    /// What the row of an id is called in the result; of equal ones the lower name comes first.
+    pub name: N,
+    /// Scan, even where a graph would be faster.
+    pub exact: bool,
+}
+
+impl VectorIndex {
+    /// The best rows as `(name, score)`, best first. By way of a graph it is what the whole scan finds, as far as the
+    /// graph knows the nearest rows: every row that the words could lift above the last one found is scored.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the query has the wrong size or a value that is not finite.
+    pub fn fuse<B: Fn(u64) -> f32, N: Fn(u64) -> u64>(
+        &self,
+        query: &[f32],
+        fusion: &Fusion<'_, B, N>,
+    ) -> Result<Vec<(u64, f32)>> {
+        encode::check(query, self.dimensions(), None)?;
+        let mut unit = Vec::new();
+        encode::unit(query, &mut unit);
+        let _gate = fork::enter();
+        let state = self.shared.read();
+        let table = &state.table;
+        let query = table.query(&unit);
+        let total = |id: u64, cosine: f32| ((fusion.base)(id) + fusion.weight * cosine).clamp(0.0, 1.0);
+        let scan = |among: Among<'_>| table.scan_by(&query, fusion.k, among, total, &fusion.name);
+        let wanted = Search { exact: fusion.exact, ..Search::best(fusion.k + fusion.k / 2 + 8) };
+        let near = self.propose(&state, &unit, &query, &wanted, None);
+        let hits = match near.as_deref() {
+            Some(near @ [.., last]) if near.len() >= fusion.k => {
+                let mut slots: Vec<u32> = near.iter().filter_map(|hit| table.slot(hit.id)).collect();
+                let mut known: Vec<u64> = near.iter().map(|hit| hit.id).collect();
+                known.sort_unstable();
+                let mut hits = scan(Among::Slots(&slots));
+                // No other row is nearer than the last of these: below the bar, words cannot lift it in.
+                let bar = |hits: &[Hit]| hits.get(fusion.k - 1).map_or(0.0, |hit| hit.score);
+                let least = fusion.weight * last.score;
+                let mut lifted: Vec<(f32, u32)> = Vec::new();
+                let first_bar = bar(&hits);
+                for id in fusion.raised {
+                    let best = (fusion.base)(u64::from(*id)) + least;
+                    if best >= first_bar && known.binary_search(&u64::from(*id)).is_err() {
+                        lifted.push((best, *id));
+                    }
+                }
+                if lifted.len() > 2 * FIRST {
+                    lifted.select_nth_unstable_by(FIRST, |a, b| b.0.total_cmp(&a.0));
+                }
+                let (first, rest) = lifted.split_at(lifted.len().min(FIRST));
+                for part in [first, rest] {
+                    let bar = bar(&hits);
+                    slots.clear();
+                    let may = part.iter().filter(|(best, _)| *best >= bar);
+                    slots.extend(may.filter_map(|(_, id)| table.slot(u64::from(*id))));
+                    slots.sort_unstable(); // in memory order
+                    hits.extend(scan(Among::Slots(&slots)));
+                    hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+                    hits.truncate(fusion.k);
+                }
+                hits
+            }
+            _ => scan(Among::All),
+        };
+        Ok(hits.into_iter().map(|hit| (hit.id, hit.score)).collect())
+    }
+}
