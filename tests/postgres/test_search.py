@@ -132,6 +132,18 @@ def test_rows_deleted_by_hand_are_not_found(url: str) -> None:
         assert sorted(hit.key for hit in store.search("facts", "note")) == ["0", "2", "4"]
 
 
+def test_a_vector_goes_with_its_item(url: str) -> None:
+    with MemoryStore.postgres(url, embeddings=Embedder(8, "m")) as store:
+        store.put_many([("facts", str(n), {"text": f"note {n}"}) for n in range(6)])
+        assert store.delete("facts", "0")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DELETE FROM ai_infra.items WHERE key = '1'")
+            kept = connection.execute("SELECT key FROM ai_infra.vectors ORDER BY key").fetchall()
+            assert [row[0] for row in kept] == ["2", "3", "4", "5"]
+            store.clear("facts")
+            assert connection.execute("SELECT count(*) FROM ai_infra.vectors").fetchone() == (0,)
+
+
 def test_a_transaction_that_commits_late_is_found(url: str) -> None:
     with MemoryStore.postgres(url) as store, psycopg.connect(url) as slow:
         store.put("facts", "a", {"text": "apple"})

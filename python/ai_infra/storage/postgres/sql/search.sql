@@ -51,11 +51,12 @@ SELECT DISTINCT ON (hash) hash, vector FROM {schema}.vectors
 WHERE tenant = %(tenant)s AND hash = ANY (%(hash)b::bytea[])
 
 -- name: put_vectors
-INSERT INTO {schema}.vectors (tenant, ns, key, hash, vector)
+INSERT INTO {schema}.vectors AS old (tenant, ns, key, hash, vector)
 SELECT %(tenant)s, ns, key, hash, vector
 FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(hash)b::bytea[], %(vector)b::bytea[]) AS new (ns, key, hash, vector)
 ORDER BY ns, key COLLATE "C"
 ON CONFLICT (tenant, ns, key) DO UPDATE SET hash = excluded.hash, vector = excluded.vector
+WHERE old.hash <> excluded.hash
 
 -- name: put_embedded
 WITH held AS (
@@ -82,12 +83,13 @@ WITH held AS (
         write = excluded.write
     RETURNING ns, key, created_at, updated_at, expires_at, version
 ), kept AS (
-    INSERT INTO {schema}.vectors (tenant, ns, key, hash, vector)
+    INSERT INTO {schema}.vectors AS old (tenant, ns, key, hash, vector)
     SELECT %(tenant)s, ns, key, hash, vector
     FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(hash)b::bytea[], %(vector)b::bytea[])
          AS new (ns, key, hash, vector), held
     ORDER BY ns, key COLLATE "C"
     ON CONFLICT (tenant, ns, key) DO UPDATE SET hash = excluded.hash, vector = excluded.vector
+    WHERE old.hash <> excluded.hash
 )
 SELECT * FROM done
 
