@@ -265,6 +265,13 @@ class LocalStore:
     ) -> builtins.list[_StoreRow]:
         """Writes a prepared batch with the hash and the vector (bytes of f32 values) of each text."""
 
+    def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Takes rows of another database as they are, and says by how many items the store has grown.
+
+        Columns: the namespace (each part followed by a zero byte; None: no row), key, value JSON (None: the
+        item is gone), created_at, updated_at, expires_at, version, vector; more do not matter.
+        """
+
     def known(self, hashes: Sequence[bytes]) -> builtins.list[bytes | None]:
         """The vectors of texts the store has seen, by hash."""
 

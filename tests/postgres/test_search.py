@@ -7,13 +7,15 @@ import random
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from ai_infra.errors import AIInfraError, EmbeddingMismatchError
-from ai_infra.llm.memory.store import MemoryStore
+from ai_infra.llm.memory.store import MemoryStore, ScoredItem
+from ai_infra.storage.postgres.mirror import PIECE
 from ai_infra.testing.contract import Clock
 
 WORDS = [
@@ -63,7 +65,7 @@ def test_the_ranking_is_the_local_engines(url: str, tmp_path: Path, size: int | 
                 {"namespace": ("user", "2"), "filter": {"n": {"$gte": 200}}, "limit": 40},
             ):
                 ours, theirs = (
-                    [(hit.key, round(hit.score, 5)) for hit in store.search(query=query, **question)]  # type: ignore[arg-type]
+                    ranking(store.search(query=query, **question))  # type: ignore[arg-type]
                     for store in (remote, local)
                 )
                 assert ours == theirs
@@ -130,6 +132,38 @@ def test_rows_deleted_by_hand_are_not_found(url: str) -> None:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("DELETE FROM ai_infra.items WHERE key IN ('1', '3')")
         assert sorted(hit.key for hit in store.search("facts", "note")) == ["0", "2", "4"]
+
+
+def test_a_namespace_that_is_read_in_pieces(url: str, tmp_path: Path) -> None:
+    async def again() -> list[tuple[str, float]]:
+        async with MemoryStore.postgres(url) as store:
+            return ranking(await store.asearch("facts", "piano in oslo", limit=50))
+
+    count = 2 * PIECE + 1
+    items = [("facts", f"{n:05}", {"text": text}) for n, text in enumerate(sentences(count, 5))]
+    with MemoryStore.postgres(url) as store, MemoryStore.sqlite(tmp_path / "local.db") as local:
+        store.put_many(items)
+        local.put_many(items)
+        assert len(store.search("facts", "piano", limit=count + 1)) == count
+        expected = ranking(local.search("facts", "piano in oslo", limit=50))
+        assert ranking(store.search("facts", "piano in oslo", limit=50)) == expected
+        assert asyncio.run(again()) == expected
+
+
+def ranking(hits: Sequence[ScoredItem]) -> list[tuple[str, float]]:
+    return [(hit.key, round(hit.score, 5)) for hit in hits]
+
+
+def test_a_vector_goes_with_its_item(url: str) -> None:
+    with MemoryStore.postgres(url, embeddings=Embedder(8, "m")) as store:
+        store.put_many([("facts", str(n), {"text": f"note {n}"}) for n in range(6)])
+        assert store.delete("facts", "0")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DELETE FROM ai_infra.items WHERE key = '1'")
+            kept = connection.execute("SELECT key FROM ai_infra.vectors ORDER BY key").fetchall()
+            assert [row[0] for row in kept] == ["2", "3", "4", "5"]
+            store.clear("facts")
+            assert connection.execute("SELECT count(*) FROM ai_infra.vectors").fetchone() == (0,)
 
 
 def test_a_transaction_that_commits_late_is_found(url: str) -> None:

@@ -78,7 +78,8 @@ class PostgresBase:
         parameters["tenant"] = self._tenant
 
         def script() -> Script[list[Any]]:
-            return (yield Ask(query, parameters))
+            rows: list[Any] = yield Ask(query, parameters)
+            return rows
 
         return self._work(script)
 

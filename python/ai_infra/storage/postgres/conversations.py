@@ -191,7 +191,8 @@ class PostgresConversationBackend(PostgresBase):
         return [Stored(Head._make(row[:12]), row[12], {}) for row in rows]
 
     def _run(self, name: str, **parameters: Any) -> Script[list[Any]]:
-        return (yield Ask(self._sql[name], {"tenant": self._tenant, **parameters}))
+        rows: list[Any] = yield Ask(self._sql[name], {"tenant": self._tenant, **parameters})
+        return rows
 
     def list(self, user_id: str | None) -> Flow[list[Head]]:
         """The conversations, the newest first."""

@@ -8,7 +8,6 @@ finds what any process has committed before it asked, and nobody has to tell any
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -18,12 +17,15 @@ from typing import Any, NamedTuple
 
 from ai_infra._core import LocalStore
 from ai_infra.storage.backend import Row, Scored
-from ai_infra.storage.postgres.names import decode
 
 ROOM = 250_000
 """Items that the mirrors of one store may hold together; the least used go first."""
 OVERHEAD = 100
 """What a mirror costs beyond its items, counted in items."""
+PIECE = 5_000
+"""Larger namespaces are read through a cursor, so many items at a time, and never held as Python objects."""
+COLUMNS = 8
+"""Columns of an item in the statements ``load`` and ``changes``; the state of the database follows."""
 LIFE = 12 * 3600.0
 """Seconds without a search after which a mirror is loaded anew: the database forgets what it removed."""
 
@@ -49,24 +51,22 @@ class Mirror:
     def __init__(self, model: str | None) -> None:
         self._model = model
         self._lock = threading.Lock()
-        self._core = self._empty()
-        self._places: set[tuple[bytes, str]] = set()
+        self._shown = Shown(model)
         self.seen: Seen | None = None
         self.weight = 0
         self.dropped = False
 
     def __len__(self) -> int:
-        return len(self._places)
-
-    def _empty(self) -> LocalStore:
-        return LocalStore(None, 30.0, 1 << 40, self._model)
+        return self._shown.count
 
     def base(self) -> Seen | None:
         """What to ask the changes since; None: ask for everything."""
         seen = self.seen
         return seen if seen is not None and time.monotonic() - seen.at < LIFE else None
 
-    def answer(self, base: Seen | None, rows: Sequence[Any], search: tuple[Any, ...]) -> list[Scored] | None:
+    def answer(
+        self, base: Seen | None, rows: Sequence[Any], search: tuple[Any, ...], loaded: Shown | None = None
+    ) -> list[Scored] | None:
         """Take in what the database answered, and search; None when the answer builds on another state than
         the mirror is in (another thread was faster, or the server was restarted), and has to be asked for
         again.
@@ -75,43 +75,42 @@ class Mirror:
             base: what the rows build on.
             rows: of the statements ``load`` or ``changes``.
             search: arguments of the search in the core.
+            loaded: with everything, where the rows are only its end.
         """
-        snapshot, start, model, now = rows[0][:4]
+        snapshot, start, model, now = rows[-1][COLUMNS:]
+        if base is None and loaded is None:
+            loaded = Shown(self._model)
+            loaded.take(rows)
         with self._lock:
-            if base is not None and base is not self.seen:
+            if loaded is not None:
+                self._shown = loaded
+            elif base is not self.seen:
                 return None
-            if base is not None and (base.start, base.model) != (start, model):
+            else:
                 self.seen = None
-                return None
-            changes = [row[4:] for row in rows if row[4] is not None]
-            if base is None:
-                self._core.close()
-                self._core, self._places = self._empty(), set()
-            self.seen = None
-            self._take(changes, now)
+                if base is None or (base.start, base.model) != (start, model):
+                    return None
+                self._shown.take(rows)
             self.seen = Seen(snapshot, start, model, time.monotonic())
             namespace, recursive, query, vector, filter, window = search
-            found = self._core.search(namespace, recursive, query, vector, filter, window, now)
+            found = self._shown.core.search(namespace, recursive, query, vector, filter, window, now)
         return [Scored(Row._make(row), score) for row, score in found]
 
-    def _take(self, changes: list[Any], now: int) -> None:
-        gone = [(row[0], row[1]) for row in changes if row[2] is None and (row[0], row[1]) in self._places]
-        if gone:
-            self._core.delete([(decode(ns), key) for ns, key in gone], now)
-            self._places.difference_update(gone)
-        new = [row for row in changes if row[2] is not None]
-        if not new:
-            return
-        writes = [
-            (decode(ns), key, json.loads(value), expires, None, (created, updated, version))
-            for ns, key, value, created, updated, expires, version, _, _ in new
-        ]
-        if self._model is None:
-            self._core.put(writes, now)
-        else:
-            vectors = [None if row[7] is None else (row[7], row[8]) for row in new]
-            self._core.put_batch(self._core.prepare(writes), vectors, now)
-        self._places.update((row[0], row[1]) for row in new)
+
+class Shown:
+    """What a mirror shows: a local store in memory.
+
+    Args:
+        model: the embedder whose vectors come with the rows; None: vectors are computed here.
+    """
+
+    def __init__(self, model: str | None) -> None:
+        self.core = LocalStore(None, 30.0, 1 << 40, model)
+        self.count = 0
+
+    def take(self, rows: Sequence[Any]) -> None:
+        """Take in rows of the statements ``load`` or ``changes``."""
+        self.count += self.core.load(rows)
 
 
 class Mirrors:
@@ -123,6 +122,10 @@ class Mirrors:
         self._pid = os.getpid()
         self._by_place: OrderedDict[tuple[bytes, bool], Mirror] = OrderedDict()
         self._total = 0
+
+    def empty(self) -> Shown:
+        """A mirror's content, to be filled."""
+        return Shown(self._model)
 
     def get(self, place: tuple[bytes, bool]) -> Mirror:
         """The mirror of a namespace (and, if true, of all below it)."""

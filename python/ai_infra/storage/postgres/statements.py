@@ -17,7 +17,13 @@ CLOCK = "(SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)"
 CALLER_CLOCK = "(SELECT %(now)s::bigint)"
 """The clock that the caller passes; for tests."""
 
-MIGRATIONS = ("0001_items.sql", "0002_sessions.sql", "0003_search.sql", "0004_conversations.sql")
+MIGRATIONS = (
+    "0001_items.sql",
+    "0002_sessions.sql",
+    "0003_search.sql",
+    "0004_conversations.sql",
+    "0005_vectors.sql",
+)
 
 
 @cache

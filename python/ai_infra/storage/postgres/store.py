@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from ai_infra._core import canonical_json, check_key, check_namespace, check_query
-from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import embed_query
+from ai_infra._core import canonical_json, check_key, check_namespace
+from ai_infra._flow import Flow
 from ai_infra.errors import (
     ConflictError,
     InvalidInputError,
@@ -19,19 +16,12 @@ from ai_infra.errors import (
     InvalidTextError,
     InvalidValueError,
 )
-from ai_infra.storage.backend import Place, Row, Scored, Write
+from ai_infra.storage.backend import Place, Row, Write
 from ai_infra.storage.local import MAX_VALUE_BYTES
 from ai_infra.storage.postgres.documents import document
-from ai_infra.storage.postgres.filters import compile_filter
-from ai_infra.storage.postgres.mirror import Mirrors
 from ai_infra.storage.postgres.names import ALL, decode, encode, subtree
-from ai_infra.storage.postgres.vectors import VectorBackend
+from ai_infra.storage.postgres.search import SearchBackend
 from ai_infra.storage.postgres.work import Ask, Script, work
-
-if TYPE_CHECKING:
-    from psycopg import sql
-
-T = TypeVar("T")
 
 
 class Ready(NamedTuple):
@@ -44,8 +34,8 @@ class Ready(NamedTuple):
     write: Write
 
 
-class PostgresBackend(VectorBackend):
-    """Items in a PostgreSQL database; further arguments as for ``VectorBackend``.
+class PostgresBackend(SearchBackend):
+    """Items in a PostgreSQL database; further arguments as for ``SearchBackend``.
 
     Args:
         dsn: a URL or a libpq connection string.
@@ -55,7 +45,6 @@ class PostgresBackend(VectorBackend):
     def __init__(self, dsn: str, *, max_value_bytes: int = MAX_VALUE_BYTES, **options: Any) -> None:
         super().__init__(dsn, **options)
         self._max_value_bytes = max_value_bytes
-        self._mirrors = Mirrors(None if self._embedder is None else self._model)
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -233,43 +222,6 @@ class PostgresBackend(VectorBackend):
         rows = yield from self._ask(self._sql["namespaces"], parameters)
         return [decode(row[0]) for row in rows]
 
-    def search(
-        self,
-        namespace: Any,
-        query: Any,
-        *,
-        recursive: bool,
-        filter: Any,
-        limit: int,
-        min_score: float | None,
-        now: int,
-    ) -> Flow[list[Scored]]:
-        """The live items that answer ``query`` best, ranked as the local engine ranks them."""
-        check_query(namespace, query, filter)
-        yield from self._adopt()
-        vector = None
-        if self._embedder is not None:
-            vector = (yield from embed_query(self._embedder, query)).tobytes()
-        parameters: dict[str, Any] = {"now": now}
-        where, kind = self._where(namespace, recursive, None, parameters, needed=True)
-        load = self._search_sql.fill("load", kept=("load", kind), where=where)
-        changes = self._search_sql.fill("changes", kept=("changes", kind), where=where)
-        mirror = self._mirrors.get((parameters["ns"], recursive))
-        arguments = (namespace, recursive, query, vector, filter, (limit, min_score))
-        while True:
-            base = mirror.base()
-            asked = dict(parameters)
-            if base is not None:
-                asked["oldest"], asked["seen"] = base.oldest, base.snapshot
-            rows = yield from self._ask(load if base is None else changes, asked)
-            self._check_model(rows[0][2])
-            found: list[Scored] | None = yield _off_loop(
-                partial(mirror.answer, base, rows, arguments), len(mirror) + len(rows)
-            )
-            if found is not None:
-                self._mirrors.weigh(mirror)
-                return found
-
     # Parts --------------------------------------------------------------------------------
 
     def _places(self, places: Sequence[Place]) -> list[tuple[bytes, str]]:
@@ -287,41 +239,6 @@ class PostgresBackend(VectorBackend):
             "ns": [ns for ns, _ in unique],
             "key": [key for _, key in unique],
         }
-
-    def _where(
-        self,
-        namespace: Any,
-        recursive: bool,
-        filter: Any,
-        parameters: dict[str, Any],
-        *,
-        needed: bool = False,
-    ) -> tuple[sql.Composed, str | None]:
-        """The conditions, and what tells them from others; None where a filter is among them."""
-        from psycopg import sql
-
-        conditions = compile_filter(filter, parameters)
-        kind = None if conditions else "everywhere"
-        if namespace is not None or needed:
-            ns = encode(check_namespace(namespace))
-            if recursive:
-                parameters["ns"], parameters["high"] = subtree(ns)
-                conditions.insert(0, sql.SQL("ns >= %(ns)s AND ns < %(high)s"))
-                kind = kind and "below"
-            else:
-                parameters["ns"] = ns
-                conditions.insert(0, sql.SQL("ns = %(ns)s"))
-                kind = kind and "in"
-        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")]), kind
-
-
-def _off_loop(call: Callable[[], T], items: int) -> Call:
-    """A request to compute something: on a thread, where it would hold an event loop up."""
-
-    async def here() -> T:
-        return call()
-
-    return Call(call, here if items < 500 else lambda: asyncio.to_thread(call))
 
 
 def _row(row: Sequence[Any]) -> Row:

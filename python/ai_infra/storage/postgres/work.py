@@ -1,8 +1,9 @@
 """One piece of work on a database, in both worlds: a script of statements, run as a transaction, and again.
 
-A script is a generator that yields :class:`Ask` and receives the rows. It is made anew for each attempt, so
-it must hold no state; what it writes must be recognisable to a second attempt (the ``write`` column), because
-a connection that breaks during COMMIT leaves open whether the transaction happened.
+A script is a generator that yields :class:`Ask` and receives the rows, or :class:`Compute` and receives the
+answer. It is made anew for each attempt, so it must hold no state; what it writes must be recognisable to a second
+attempt (the ``write`` column), because a connection that breaks during COMMIT leaves open whether the transaction
+happened.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ class Ask(NamedTuple):
     """None for a file of several statements."""
 
 
-Script = Generator[Ask, list[Any], T]
+class Compute(NamedTuple):
+    """Something to be done between two statements; on a thread, where it would hold an event loop up."""
+
+    call: Callable[[], Any]
+
+
+Script = Generator[Ask | Compute, Any, T]
 
 
 class Attempts:
@@ -139,6 +146,9 @@ class Work(Generic[T]):
         try:
             ask = next(script)
             while True:
+                if isinstance(ask, Compute):
+                    ask = script.send(ask.call())
+                    continue
                 cursor = connection.execute(ask.query, ask.parameters, binary=ask.parameters is not None)
                 ask = script.send(cursor.fetchall() if cursor.description else [])
         except StopIteration as stop:
@@ -152,6 +162,9 @@ class Work(Generic[T]):
         try:
             ask = next(script)
             while True:
+                if isinstance(ask, Compute):
+                    ask = script.send(await asyncio.to_thread(ask.call))
+                    continue
                 cursor = await connection.execute(
                     ask.query, ask.parameters, binary=ask.parameters is not None
                 )

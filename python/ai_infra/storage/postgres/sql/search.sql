@@ -1,29 +1,33 @@
 -- Statements of search: what an index of a namespace is made of, and what changed since it was.
 
 -- name: load
-SELECT clock.snapshot, clock.start, clock.model, clock.at, found.*
+SELECT found.*, clock.snapshot, clock.start, clock.model, clock.at
 FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS start,
              (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
              (SELECT at FROM {now} AS clock (at)) AS at) AS clock
 LEFT JOIN LATERAL (
-    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, hash, vector
+    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, vector
     FROM {schema}.items LEFT JOIN {schema}.vectors USING (tenant, ns, key)
     WHERE items.tenant = %(tenant)s AND {where}
     ORDER BY created_at, items.ns, items.key
+    LIMIT %(limit)s::bigint
 ) AS found ON true
 
+-- name: fetch
+FETCH 5000 FROM ai_infra_load
+
 -- name: changes
-SELECT clock.snapshot, clock.start, clock.model, clock.at, found.*
+SELECT found.*, clock.snapshot, clock.start, clock.model, clock.at
 FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS start,
              (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
              (SELECT at FROM {now} AS clock (at)) AS at) AS clock
 LEFT JOIN LATERAL (
-    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, hash, vector
+    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, vector
     FROM {schema}.items LEFT JOIN {schema}.vectors USING (tenant, ns, key)
     WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
       AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
     UNION ALL
-    SELECT ns, key, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    SELECT ns, key, NULL, NULL, NULL, NULL, NULL, NULL
     FROM {schema}.removals AS items
     WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
       AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
@@ -47,15 +51,18 @@ UPDATE {schema}.embedders SET dimensions = %(size)s
 WHERE tenant = %(tenant)s AND model = %(model)s AND dimensions IS NULL
 
 -- name: known
-SELECT DISTINCT ON (hash) hash, vector FROM {schema}.vectors
-WHERE tenant = %(tenant)s AND hash = ANY (%(hash)b::bytea[])
+SELECT asked.hash, held.vector
+FROM unnest(%(hash)b::bytea[]) AS asked (hash), LATERAL (
+    SELECT vector FROM {schema}.vectors WHERE tenant = %(tenant)s AND vectors.hash = asked.hash LIMIT 1
+) AS held
 
 -- name: put_vectors
-INSERT INTO {schema}.vectors (tenant, ns, key, hash, vector)
+INSERT INTO {schema}.vectors AS old (tenant, ns, key, hash, vector)
 SELECT %(tenant)s, ns, key, hash, vector
 FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(hash)b::bytea[], %(vector)b::bytea[]) AS new (ns, key, hash, vector)
 ORDER BY ns, key COLLATE "C"
 ON CONFLICT (tenant, ns, key) DO UPDATE SET hash = excluded.hash, vector = excluded.vector
+WHERE old.hash <> excluded.hash
 
 -- name: put_embedded
 WITH held AS (
@@ -82,12 +89,13 @@ WITH held AS (
         write = excluded.write
     RETURNING ns, key, created_at, updated_at, expires_at, version
 ), kept AS (
-    INSERT INTO {schema}.vectors (tenant, ns, key, hash, vector)
+    INSERT INTO {schema}.vectors AS old (tenant, ns, key, hash, vector)
     SELECT %(tenant)s, ns, key, hash, vector
     FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(hash)b::bytea[], %(vector)b::bytea[])
          AS new (ns, key, hash, vector), held
     ORDER BY ns, key COLLATE "C"
     ON CONFLICT (tenant, ns, key) DO UPDATE SET hash = excluded.hash, vector = excluded.vector
+    WHERE old.hash <> excluded.hash
 )
 SELECT * FROM done
 

@@ -1,0 +1,119 @@
+"""Search of items: by a mirror of the namespace in this process, caught up with the database first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ai_infra._core import check_namespace, check_query
+from ai_infra._flow import Call, Flow
+from ai_infra.embeddings.base import embed_query
+from ai_infra.storage.backend import Scored
+from ai_infra.storage.postgres.filters import compile_filter
+from ai_infra.storage.postgres.mirror import PIECE, Mirrors, Shown
+from ai_infra.storage.postgres.names import encode, subtree
+from ai_infra.storage.postgres.vectors import VectorBackend
+from ai_infra.storage.postgres.work import Ask, Compute, Script
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+T = TypeVar("T")
+
+
+class SearchBackend(VectorBackend):
+    """What the items' backend knows of search; arguments as for ``VectorBackend``."""
+
+    def __init__(self, dsn: str, **options: Any) -> None:
+        super().__init__(dsn, **options)
+        self._mirrors = Mirrors(None if self._embedder is None else self._model)
+
+    def search(
+        self,
+        namespace: Any,
+        query: Any,
+        *,
+        recursive: bool,
+        filter: Any,
+        limit: int,
+        min_score: float | None,
+        now: int,
+    ) -> Flow[list[Scored]]:
+        """The live items that answer ``query`` best, ranked as the local engine ranks them."""
+        check_query(namespace, query, filter)
+        yield from self._adopt()
+        vector = None
+        if self._embedder is not None:
+            vector = (yield from embed_query(self._embedder, query)).tobytes()
+        parameters: dict[str, Any] = {"now": now}
+        where, kind = self._where(namespace, recursive, None, parameters, needed=True)
+        load = self._search_sql.fill("load", kept=("load", kind), where=where)
+        changes = self._search_sql.fill("changes", kept=("changes", kind), where=where)
+        mirror = self._mirrors.get((parameters["ns"], recursive))
+        arguments = (namespace, recursive, query, vector, filter, (limit, min_score))
+        while True:
+            base, loaded = mirror.base(), None
+            if base is None:
+                rows = yield from self._ask(load, {**parameters, "limit": PIECE})
+                if len(rows) == PIECE:
+                    del rows
+                    loaded, rows = yield from self._work(partial(self._load, load, parameters), atomic=True)
+            else:
+                rows = yield from self._ask(
+                    changes, {**parameters, "oldest": base.oldest, "seen": base.snapshot}
+                )
+            self._check_model(rows[0][-2])
+            found: list[Scored] | None = yield _off_loop(
+                partial(mirror.answer, base, rows, arguments, loaded), len(mirror) + len(rows)
+            )
+            if found is not None:
+                self._mirrors.weigh(mirror)
+                return found
+
+    def _load(self, load: bytes, parameters: dict[str, Any]) -> Script[tuple[Shown, list[Any]]]:
+        """Read a large namespace piece by piece; all of it, and the last piece."""
+        shown = self._mirrors.empty()
+        asked = {**parameters, "tenant": self._tenant, "limit": None}
+        yield Ask(b"DECLARE ai_infra_load NO SCROLL CURSOR FOR " + load, asked)
+        last: list[Any] = []
+        while rows := (yield Ask(self._search_sql["fetch"], {})):
+            yield Compute(partial(shown.take, rows))
+            last = rows
+        return shown, last
+
+    def _where(
+        self,
+        namespace: Any,
+        recursive: bool,
+        filter: Any,
+        parameters: dict[str, Any],
+        *,
+        needed: bool = False,
+    ) -> tuple[sql.Composed, str | None]:
+        """The conditions, and what tells them from others; None where a filter is among them."""
+        from psycopg import sql
+
+        conditions = compile_filter(filter, parameters)
+        kind = None if conditions else "everywhere"
+        if namespace is not None or needed:
+            ns = encode(check_namespace(namespace))
+            if recursive:
+                parameters["ns"], parameters["high"] = subtree(ns)
+                conditions.insert(0, sql.SQL("ns >= %(ns)s AND ns < %(high)s"))
+                kind = kind and "below"
+            else:
+                parameters["ns"] = ns
+                conditions.insert(0, sql.SQL("ns = %(ns)s"))
+                kind = kind and "in"
+        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")]), kind
+
+
+def _off_loop(call: Callable[[], T], items: int) -> Call:
+    """A request to compute something: on a thread, where it would hold an event loop up."""
+
+    async def here() -> T:
+        return call()
+
+    return Call(call, here if items < 500 else lambda: asyncio.to_thread(call))
