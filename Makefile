@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CARGO_TARGET_DIR ?= target
+# Tests share nothing, so they run in several processes; each that meets a database test starts a server of its own.
+WORKERS ?= 2
+SPREAD := -n $(WORKERS) --dist worksteal
 export CARGO_TARGET_DIR
 
 .PHONY: help build demo test test-rust test-python types lint format bench nightly wheel clean
@@ -36,7 +39,7 @@ test-rust:  ## the core's own tests
 	cargo test --quiet --locked --release -p ai-infra-core
 
 test-python:  ## pytest: properties, contracts, executed docs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 types:  ## mypy, and the stubs of the native module against the binary
 	$(BIN)/mypy
@@ -59,7 +62,7 @@ bench: $(VENV)/.dev build  ## counting and fitting beside their peers; docs/ nam
 	$(BIN)/python benches/tokens/peers.py
 
 nightly: $(VENV)/.dev build  ## the tests of trust, ten times as long
-	AI_INFRA_NIGHTLY=1 $(BIN)/python -m pytest
+	AI_INFRA_NIGHTLY=1 $(BIN)/python -m pytest $(SPREAD)
 
 wheel: $(VENV)/.demo  ## a wheel for this platform, in dist/
 	$(BIN)/maturin build --release --out dist

@@ -11,19 +11,20 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::to_py;
+use crate::items::{Bytes, Items, items};
 use crate::store::arm_fork;
 
 /// The fields of `ai_infra.storage.conversations.Write`.
 type WriteRow = (
     String,
     String,
-    Vec<String>,
+    Items<String>,
     String,
     Option<i64>,
     Option<i64>,
     Option<String>,
     i64,
-    HashMap<Vec<u8>, Vec<u8>>,
+    HashMap<Bytes, Bytes>,
     Option<(i64, i64)>,
 );
 
@@ -38,10 +39,14 @@ type StoredRow<'py> = (HeadRow, Vec<String>, Bound<'py, PyDict>);
 type StateRow = (i64, i64, Option<String>);
 
 /// A conversation's row, its `seq`, and its new vectors by hash.
-type Embedded = (i64, i64, HashMap<Vec<u8>, Vec<u8>>);
+type Embedded = (i64, i64, HashMap<Bytes, Bytes>);
 
 /// Those of `Changes`.
 type ChangesRow<'py> = (StateRow, Vec<i64>, Vec<StoredRow<'py>>);
+
+fn vectors(made: HashMap<Bytes, Bytes>) -> HashMap<Vec<u8>, Vec<u8>> {
+    made.into_iter().map(|(hash, vector)| (hash.0, vector.0)).collect()
+}
 
 /// Conversations of users in one SQLite file, or in memory. Times are microseconds since 1970 UTC.
 #[pyclass(frozen, module = "ai_infra._core")]
@@ -101,7 +106,7 @@ impl LocalConversations {
     fn put(
         &self,
         py: Python<'_>,
-        writes: Vec<WriteRow>,
+        #[pyo3(from_py_with = items)] writes: Vec<WriteRow>,
         model: &str,
         now: i64,
     ) -> PyResult<Vec<(HeadRow, usize)>> {
@@ -110,13 +115,13 @@ impl LocalConversations {
             .map(|w| Write {
                 user_id: w.0,
                 session_id: w.1,
-                messages: w.2,
+                messages: w.2.0,
                 metadata: w.3,
                 starts: w.4,
                 ends: w.5,
                 summary: w.6,
                 summarized: w.7,
-                vectors: w.8,
+                vectors: vectors(w.8),
                 restored: w.9,
             })
             .collect();
@@ -145,8 +150,9 @@ impl LocalConversations {
         &self,
         py: Python<'py>,
         user_id: &str,
-        hashes: Vec<Vec<u8>>,
+        #[pyo3(from_py_with = items)] hashes: Vec<Bytes>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let hashes: Vec<_> = hashes.into_iter().map(|hash| hash.0).collect();
         let found = raise(py, py.detach(|| self.0.known(user_id, &hashes)))?;
         bytes(py, found)
     }
@@ -174,7 +180,13 @@ impl LocalConversations {
         found.into_iter().map(|one| stored(py, one)).collect()
     }
 
-    fn reembed(&self, py: Python<'_>, model: &str, rows: Vec<Embedded>) -> PyResult<bool> {
+    fn reembed(
+        &self,
+        py: Python<'_>,
+        model: &str,
+        #[pyo3(from_py_with = items)] rows: Vec<Embedded>,
+    ) -> PyResult<bool> {
+        let rows: Vec<_> = rows.into_iter().map(|(id, seq, made)| (id, seq, vectors(made))).collect();
         raise(py, py.detach(|| self.0.reembed(model, &rows)))
     }
 
@@ -190,7 +202,11 @@ impl LocalConversations {
 
 /// For each of these JSON values, whether it satisfies the filter (the JSON that `canonical_filter` gave).
 #[pyfunction]
-pub fn filter_matches(py: Python<'_>, filter: String, values: Vec<String>) -> PyResult<Vec<bool>> {
+pub fn filter_matches(
+    py: Python<'_>,
+    filter: String,
+    #[pyo3(from_py_with = items)] values: Vec<String>,
+) -> PyResult<Vec<bool>> {
     let accepted = py.detach(|| {
         let filter = Filter::new(filter)?;
         let matcher = filter.matcher()?;

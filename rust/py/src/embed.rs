@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error::to_py;
+use crate::items::items;
 
 /// Little-endian f32 values from bytes.
 pub fn floats(py: Python<'_>, bytes: &[u8]) -> PyResult<Vec<f32>> {
@@ -19,7 +20,10 @@ pub fn floats(py: Python<'_>, bytes: &[u8]) -> PyResult<Vec<f32>> {
 
 /// Unit vectors of texts by the built-in embedder, as little-endian f32 rows of `local_dimensions()`.
 #[pyfunction]
-pub fn local_embed<'py>(py: Python<'py>, texts: Vec<String>) -> Bound<'py, PyBytes> {
+pub fn local_embed<'py>(
+    py: Python<'py>,
+    #[pyo3(from_py_with = items)] texts: Vec<String>,
+) -> Bound<'py, PyBytes> {
     let rows: Vec<u8> = py.detach(|| {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         embed::embed_batch(&texts).into_iter().flat_map(f32::to_le_bytes).collect()

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ai_infra_core::fit::{Goal, Planner, Row};
 use pyo3::prelude::*;
 
+use crate::items::items;
+
 /// Finds where to cut a conversation; fed from its newest message backwards.
 #[pyclass(frozen, module = "ai_infra._core")]
 pub struct FitPlanner(Mutex<Planner>);
@@ -25,7 +27,11 @@ impl FitPlanner {
 
     /// Takes older messages, the newest first: what each costs, and the first index of its group.
     /// Answers whether an older one could still be kept.
-    fn push(&self, tokens: Vec<u64>, reach: Vec<usize>) -> bool {
+    fn push(
+        &self,
+        #[pyo3(from_py_with = items)] tokens: Vec<u64>,
+        #[pyo3(from_py_with = items)] reach: Vec<usize>,
+    ) -> bool {
         let mut planner = self.lock();
         for (tokens, reach) in tokens.into_iter().zip(reach) {
             planner.push(Row { tokens, reach });

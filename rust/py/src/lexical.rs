@@ -5,6 +5,8 @@ use std::sync::{PoisonError, RwLock};
 use ai_infra_core::lexical;
 use pyo3::prelude::*;
 
+use crate::items::{items, optional_items};
+
 /// Texts by number, searchable by words. Any number of threads may search; writers take turns.
 #[pyclass(frozen, module = "ai_infra._core")]
 pub struct TextIndex {
@@ -18,7 +20,7 @@ impl TextIndex {
         Self { inner: RwLock::new(lexical::TextIndex::new()) }
     }
 
-    fn add(&self, py: Python<'_>, items: Vec<(u64, String)>) {
+    fn add(&self, py: Python<'_>, #[pyo3(from_py_with = items)] items: Vec<(u64, String)>) {
         py.detach(|| {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
             for (key, text) in &items {
@@ -27,7 +29,7 @@ impl TextIndex {
         });
     }
 
-    fn remove(&self, py: Python<'_>, keys: Vec<u64>) -> usize {
+    fn remove(&self, py: Python<'_>, #[pyo3(from_py_with = items)] keys: Vec<u64>) -> usize {
         py.detach(|| {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
             keys.iter().filter(|k| inner.remove(**k)).count()
@@ -40,7 +42,7 @@ impl TextIndex {
         py: Python<'_>,
         question: &str,
         limit: usize,
-        allowed: Option<Vec<u64>>,
+        #[pyo3(from_py_with = optional_items)] allowed: Option<Vec<u64>>,
     ) -> Vec<(u64, f32, f32)> {
         py.detach(|| {
             let mut allowed = allowed;
@@ -60,7 +62,7 @@ impl TextIndex {
 
 /// The search stems of words.
 #[pyfunction]
-pub fn word_stems(py: Python<'_>, words: Vec<String>) -> Vec<String> {
+pub fn word_stems(py: Python<'_>, #[pyo3(from_py_with = items)] words: Vec<String>) -> Vec<String> {
     py.detach(|| words.iter().map(|w| lexical::stem(w)).collect())
 }
 

@@ -5,6 +5,7 @@ mod conversations;
 mod embed;
 mod error;
 mod fit;
+mod items;
 mod lexical;
 mod rank;
 mod recall;

@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::embed::floats;
 use crate::error::to_py;
+use crate::items::{items, optional_items};
 
 /// One user's conversations, searchable by words and vectors. Any number of threads may search; writers take turns.
 #[pyclass(frozen, module = "ai_infra._core")]
@@ -122,10 +123,10 @@ impl ConversationIndex {
         &self,
         py: Python<'_>,
         session: &str,
-        texts: Vec<String>,
-        roles: Option<Vec<String>>,
-        speakers: Option<Vec<Option<String>>>,
-        joined: Option<Vec<bool>>,
+        #[pyo3(from_py_with = items)] texts: Vec<String>,
+        #[pyo3(from_py_with = optional_items)] roles: Option<Vec<String>>,
+        #[pyo3(from_py_with = optional_items)] speakers: Option<Vec<Option<String>>>,
+        #[pyo3(from_py_with = optional_items)] joined: Option<Vec<bool>>,
         date: Option<&str>,
         vectors: Option<&Bound<'_, PyBytes>>,
     ) -> PyResult<Vec<(u32, u32)>> {
@@ -168,7 +169,7 @@ impl ConversationIndex {
         question: &str,
         limit: usize,
         vector: Option<&Bound<'_, PyBytes>>,
-        sessions: Option<Vec<String>>,
+        #[pyo3(from_py_with = optional_items)] sessions: Option<Vec<String>>,
         context: usize,
     ) -> PyResult<Vec<RecallHit>> {
         let vector = vector.map(|v| floats(py, v.as_bytes())).transpose()?;
@@ -182,8 +183,18 @@ impl ConversationIndex {
     }
 
     #[pyo3(signature = (weights, *, related=true))]
-    fn set_weights(&self, py: Python<'_>, weights: [f32; PARTS.len()], related: bool) {
+    fn set_weights(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] weights: Vec<f32>,
+        related: bool,
+    ) -> PyResult<()> {
+        let weights: [f32; PARTS.len()] = weights.try_into().map_err(|given: Vec<f32>| {
+            let message = format!("{} weights for {} views", given.len(), PARTS.len());
+            to_py(py, ai_infra_core::error::Error::InvalidInput(message))
+        })?;
         py.detach(|| self.write().set_weights(weights, related));
+        Ok(())
     }
 
     #[staticmethod]
@@ -206,7 +217,10 @@ impl ConversationIndex {
 
 /// The passages of messages, in the order in which `ConversationIndex.put` takes vectors: (message, start, end).
 #[pyfunction]
-pub fn message_passages(py: Python<'_>, texts: Vec<String>) -> Vec<(u32, u32, u32)> {
+pub fn message_passages(
+    py: Python<'_>,
+    #[pyo3(from_py_with = items)] texts: Vec<String>,
+) -> Vec<(u32, u32, u32)> {
     py.detach(|| {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         recall::passages(&texts).into_iter().map(|s| (s.message, s.start, s.end)).collect()

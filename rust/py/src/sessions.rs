@@ -8,6 +8,7 @@ use ai_infra_core::store::{Head, Sessions, Turn};
 use pyo3::prelude::*;
 
 use crate::error::to_py;
+use crate::items::items;
 use crate::store::arm_fork;
 
 /// `(ref, version, length, turns, created_at, updated_at, state)`.
@@ -85,7 +86,7 @@ impl LocalSessions {
         session: &str,
         expected: (i64, i64),
         turn_id: &str,
-        messages: Vec<String>,
+        #[pyo3(from_py_with = items)] messages: Vec<String>,
         state: Option<&str>,
         now: i64,
     ) -> PyResult<HeadRow> {

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use crate::error::to_py;
+use crate::items::{Bytes, items};
 use crate::validate;
 
 /// One row of a write: namespace, key, value, expiry (µs or None), expected version or None, and for an import
@@ -37,9 +38,9 @@ pub struct LocalStore {
 }
 
 /// The hash of a text, and its vector as the bytes of f32 values.
-type Vector = (Vec<u8>, Vec<u8>);
+type Vector = (Bytes, Bytes);
 
-fn embedded((hash, vector): Vector) -> Embedded {
+fn embedded((Bytes(hash), Bytes(vector)): Vector) -> Embedded {
     Embedded { hash, vector: floats(&vector) }
 }
 
@@ -116,7 +117,7 @@ impl LocalStore {
     }
 
     /// Checks rows and turns them into what is stored.
-    fn prepare(&self, py: Python<'_>, rows: Vec<Row<'_>>) -> PyResult<Batch> {
+    fn prepare(&self, py: Python<'_>, #[pyo3(from_py_with = items)] rows: Vec<Row<'_>>) -> PyResult<Batch> {
         let many = rows.len() > 1;
         let mut ready = Vec::with_capacity(rows.len());
         for (index, row) in rows.into_iter().enumerate() {
@@ -129,7 +130,12 @@ impl LocalStore {
     }
 
     /// Writes all rows or none; returns each as it now is.
-    fn put<'py>(&self, py: Python<'py>, rows: Vec<Row<'py>>, now: i64) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    fn put<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = items)] rows: Vec<Row<'py>>,
+        now: i64,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let batch = self.prepare(py, rows)?;
         self.write(py, batch.rows, now)
     }
@@ -139,7 +145,7 @@ impl LocalStore {
         &self,
         py: Python<'py>,
         batch: &Batch,
-        vectors: Vec<Option<Vector>>,
+        #[pyo3(from_py_with = items)] vectors: Vec<Option<Vector>>,
         now: i64,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let mut rows = batch.rows.clone();
@@ -183,7 +189,12 @@ impl LocalStore {
     }
 
     /// The vectors of texts the store has seen, by hash; the bytes of f32 values.
-    fn known(&self, py: Python<'_>, hashes: Vec<Vec<u8>>) -> PyResult<Vec<Option<Vec<u8>>>> {
+    fn known(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] hashes: Vec<Bytes>,
+    ) -> PyResult<Vec<Option<Vec<u8>>>> {
+        let hashes: Vec<_> = hashes.into_iter().map(|hash| hash.0).collect();
         let found = raise(py, py.detach(|| self.store.known(&hashes)))?;
         Ok(found.into_iter().map(|vector| vector.map(|vector| bytes(&vector))).collect())
     }
@@ -200,7 +211,11 @@ impl LocalStore {
     }
 
     /// Gives the store to this embedder; false when items changed since `pending`.
-    fn reembed(&self, py: Python<'_>, vectors: Vec<(i64, i64, Option<Vector>)>) -> PyResult<bool> {
+    fn reembed(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] vectors: Vec<(i64, i64, Option<Vector>)>,
+    ) -> PyResult<bool> {
         let vectors: Vec<_> =
             vectors.into_iter().map(|(id, seq, vector)| (id, seq, vector.map(embedded))).collect();
         raise(py, py.detach(|| self.store.reembed(&vectors)))
@@ -216,7 +231,7 @@ impl LocalStore {
         namespace: Bound<'py, PyAny>,
         recursive: bool,
         text: Bound<'py, PyAny>,
-        vector: Option<Vec<u8>>,
+        vector: Option<Bytes>,
         filter: Option<Bound<'py, PyAny>>,
         window: (usize, Option<f32>),
         now: i64,
@@ -225,7 +240,7 @@ impl LocalStore {
             namespace: raise(py, validate::namespace(&namespace))?,
             recursive,
             text: raise(py, validate::query(&text))?,
-            vector: vector.map(|bytes| floats(&bytes)),
+            vector: vector.map(|bytes| floats(&bytes.0)),
             filter: raise(py, validate::filter(filter.as_ref()))?,
             limit: window.0,
             min_score: window.1.unwrap_or(f32::NEG_INFINITY),
@@ -238,7 +253,7 @@ impl LocalStore {
     fn get<'py>(
         &self,
         py: Python<'py>,
-        keys: Vec<Place<'py>>,
+        #[pyo3(from_py_with = items)] keys: Vec<Place<'py>>,
         now: i64,
     ) -> PyResult<Vec<Option<Bound<'py, PyTuple>>>> {
         let keys = raise(py, places(&keys))?;
@@ -247,7 +262,12 @@ impl LocalStore {
     }
 
     /// Deletes; says of each key whether there was an item.
-    fn delete(&self, py: Python<'_>, keys: Vec<Place<'_>>, now: i64) -> PyResult<Vec<bool>> {
+    fn delete(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] keys: Vec<Place<'_>>,
+        now: i64,
+    ) -> PyResult<Vec<bool>> {
         let keys = raise(py, places(&keys))?;
         raise(py, py.detach(|| self.store.delete(&keys, now)))
     }

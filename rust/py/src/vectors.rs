@@ -9,6 +9,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 
 use crate::error::to_py;
+use crate::items::items;
 
 /// Bytes of vectors below which a scan is shorter than giving the GIL away and taking it back
 /// (tens of microseconds of work against a tenth of one, and a queue for it under load).
@@ -46,7 +47,7 @@ impl Numbers {
             }
             return Ok(Self::List(values.iter().map(|b| f32::from_ne_bytes(*b)).collect()));
         }
-        object.extract().map(Self::List).map_err(|_| {
+        items(object).map(Self::List).map_err(|_| {
             let name = object.get_type().name().map_or_else(|_| "another type".to_owned(), |name| name.to_string());
             refuse(format!(
                 "a vector is a list of floats, bytes of f32 values, or a contiguous buffer of f32 or f64; got {name}"
@@ -116,7 +117,7 @@ fn ids(object: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
             })
             .collect();
     }
-    object.extract().map_err(|_| {
+    items(object).map_err(|_| {
         to_py(
             py,
             Error::InvalidInput(
