@@ -19,6 +19,7 @@ __all__ = [
     "LocalSessions",
     "LocalStore",
     "RecallHit",
+    "Row",
     "TextIndex",
     "VectorIndex",
     "after_fork",
@@ -227,10 +228,60 @@ class VectorIndex:
 
 # store, validate
 
-_StoreRow: TypeAlias = tuple[tuple[str, ...], str, str, int, int, int | None, int]
 _StorePlace: TypeAlias = tuple[Any, Any]
 
 _StoreVector: TypeAlias = tuple[bytes, bytes]
+
+@final
+class Row:
+    """One stored item. ``json`` is the value as canonical JSON; times are microseconds since 1970 UTC."""
+
+    def __new__(
+        cls,
+        namespace: tuple[str, ...],
+        key: str,
+        json: str,
+        created_at: int,
+        updated_at: int,
+        expires_at: int | None,
+        version: int,
+    ) -> Row: ...
+    @property
+    def namespace(self) -> tuple[str, ...]:
+        """The parts of the namespace."""
+
+    @property
+    def key(self) -> str:
+        """The key."""
+
+    @property
+    def json(self) -> str:
+        """The value as canonical JSON."""
+
+    @property
+    def created_at(self) -> int:
+        """When the key was first written."""
+
+    @property
+    def updated_at(self) -> int:
+        """When the value was last written."""
+
+    @property
+    def expires_at(self) -> int | None:
+        """From this moment on the item is gone; None: it stays."""
+
+    @property
+    def version(self) -> int:
+        """1 for a new item, one more with each write."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __lt__(self, other: object, /) -> bool: ...
+    def __le__(self, other: object, /) -> bool: ...
+    def __gt__(self, other: object, /) -> bool: ...
+    def __ge__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class Batch:
@@ -241,8 +292,8 @@ class Batch:
 
 @final
 class LocalStore:
-    """A store in one SQLite file, or in memory. Times are microseconds since 1970 UTC; a row is
-    ``(namespace, key, value JSON, created_at, updated_at, expires_at, version)``."""
+    """A store in one SQLite file, or in memory. Times are microseconds since 1970 UTC; a row written as
+    ``(namespace, key, value)``, with an expiry, the expected version and an item's past where there are any."""
 
     def __new__(
         cls,
@@ -254,15 +305,15 @@ class LocalStore:
     ) -> LocalStore:
         """Opens the file at ``path``, or memory when there is none."""
 
-    def put(self, rows: Sequence[tuple[Any, ...]], now: int) -> list[_StoreRow]:
+    def put(
+        self, rows: Sequence[Sequence[Any]], now: int, expires_at: int | None = None
+    ) -> builtins.list[Row]:
         """Writes all rows or none; returns each as it now is."""
 
-    def prepare(self, rows: Sequence[tuple[Any, ...]]) -> Batch:
+    def prepare(self, rows: Sequence[Sequence[Any]], expires_at: int | None = None) -> Batch:
         """Checks rows and turns them into what is stored."""
 
-    def put_batch(
-        self, batch: Batch, vectors: Sequence[_StoreVector | None], now: int
-    ) -> builtins.list[_StoreRow]:
+    def put_batch(self, batch: Batch, vectors: Sequence[_StoreVector | None], now: int) -> builtins.list[Row]:
         """Writes a prepared batch with the hash and the vector (bytes of f32 values) of each text."""
 
     def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -290,10 +341,10 @@ class LocalStore:
         filter: Any,
         window: tuple[int, float | None],
         now: int,
-    ) -> builtins.list[tuple[_StoreRow, float]]:
+    ) -> builtins.list[tuple[Row, float]]:
         """The best items for a question with their scores; ``window`` is ``(limit, least score or None)``."""
 
-    def get(self, keys: Sequence[_StorePlace], now: int) -> list[_StoreRow | None]:
+    def get(self, keys: Sequence[_StorePlace], now: int) -> list[Row | None]:
         """Reads items; None where there is none."""
 
     def delete(self, keys: Sequence[_StorePlace], now: int) -> list[bool]:
@@ -301,7 +352,7 @@ class LocalStore:
 
     def list(
         self, namespace: Any, recursive: bool, filter: Any, window: tuple[int | None, int], now: int
-    ) -> builtins.list[_StoreRow]:
+    ) -> builtins.list[Row]:
         """The items of a namespace in order; ``window`` is ``(limit or None, offset)``."""
 
     def count(self, namespace: Any, recursive: bool, filter: Any, now: int) -> int:

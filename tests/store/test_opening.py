@@ -261,3 +261,34 @@ def test_errors_are_ours_and_natural(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="namespace"):
         MemoryStore().put("", "k", {})
     assert issubclass(InvalidInputError, ValueError)
+
+
+SCHEMAS = Path(__file__).parents[2] / "rust" / "core" / "src" / "store" / "sql"
+
+
+def test_a_file_of_an_older_schema_is_brought_up_with_what_it_holds(tmp_path: Path) -> None:
+    steps = "".join((SCHEMAS / name).read_text() for name in sorted(os.listdir(SCHEMAS))[:3])
+    rows = "".join(
+        f"""INSERT INTO items (id, ns_id, key, value, created_at, updated_at, version, seq)
+            VALUES ({n}, 1, 'key-{n}', '{{"text":"older fact {n}"}}', {n}, {n + 1}, 2, {n});"""
+        for n in range(1, 51)
+    )
+    path = sql(
+        tmp_path / "store.db",
+        f"""{steps} INSERT INTO namespaces (id, path, gen) VALUES (1, x'0000000161', 50);
+            {rows} DELETE FROM items WHERE id = 50;
+            PRAGMA application_id={int.from_bytes(b"AIMm", "big")}; PRAGMA user_version=3;""",
+    )
+    with MemoryStore.sqlite(path) as store:
+        assert store.count() == 49
+        item = store.get("a", "key-7")
+        assert item is not None
+        assert (item.value, item.version, item.created_at.microsecond) == ({"text": "older fact 7"}, 2, 7)
+        assert store.search("a", "older fact 7")[0].key == "key-7"
+        store.put("a", "key-7", {"text": "entirely another sentence"})
+        store.put("a", "key-51", {"text": "newest sentence"})
+        assert store.search("a", "entirely another sentence")[0].key == "key-7"
+        assert store.search("a", "newest sentence")[0].key == "key-51"
+    # The id of an item that was deleted is not used again.
+    assert sqlite_says(path, "SELECT id FROM items WHERE key = 'key-51'") == "51"
+    assert sqlite_says(path, "PRAGMA integrity_check") == "ok"

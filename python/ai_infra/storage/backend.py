@@ -12,25 +12,15 @@ every backend gives the same verdicts. :mod:`ai_infra.testing.contract` holds it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
+from ai_infra._core import Row
 from ai_infra._flow import Flow
+
+__all__ = ["Batch", "Place", "Row", "Scored", "StoreBackend", "Write"]
 
 Place = tuple[Any, Any]
 """A namespace (a tuple of strings, or one string) and a key, as the user gave them."""
-
-
-class Row(NamedTuple):
-    """One stored item."""
-
-    namespace: tuple[str, ...]
-    key: str
-    json: str
-    """The value as canonical JSON."""
-    created_at: int
-    updated_at: int
-    expires_at: int | None
-    version: int
 
 
 class Write(NamedTuple):
@@ -44,6 +34,30 @@ class Write(NamedTuple):
     """The version that must be there; 0: there must be none; None: whatever."""
     restored: tuple[int, int, int] | None = None
     """``(created_at, updated_at, version)`` of an item that an import brings back as it was."""
+
+
+class Batch(Sequence[Write]):
+    """New items that share an expiry, as the user gave them: ``(namespace, key, value)`` each.
+
+    A backend may read it as the :class:`Write` of each, or take ``rows`` as they are.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Any]], expires_at: int | None) -> None:
+        self.rows = rows
+        self.expires_at = expires_at
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Write: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Write]: ...
+    def __getitem__(self, index: int | slice) -> Write | Sequence[Write]:
+        if isinstance(index, slice):
+            return Batch(self.rows[index], self.expires_at)
+        namespace, key, value = self.rows[index]
+        return Write(namespace, key, value, self.expires_at)
 
 
 class Scored(NamedTuple):

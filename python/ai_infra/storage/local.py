@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from ai_infra._core import Batch, LocalStore, check_query
+from ai_infra._core import Batch as Prepared
+from ai_infra._core import LocalStore, check_query
 from ai_infra._flow import Call, Flow
 from ai_infra.embeddings.base import Embedder, Vector, embed, embed_query
 from ai_infra.embeddings.cache import CachedEmbedder
 from ai_infra.errors import ConflictError
-from ai_infra.storage.backend import Place, Row, Scored, Write
+from ai_infra.storage.backend import Batch, Place, Row, Scored, Write
 
 T = TypeVar("T")
 
@@ -30,6 +31,11 @@ REEMBED_ROUNDS = 10
 def _flow(call: Callable[[], T]) -> Flow[T]:
     answer: T = yield Call(call, lambda: asyncio.to_thread(call))
     return answer
+
+
+def _plain(writes: Sequence[Write]) -> tuple[Sequence[Sequence[Any]], int | None]:
+    """The rows of a batch, and when those without an expiry of their own are gone."""
+    return (writes.rows, writes.expires_at) if isinstance(writes, Batch) else (writes, None)
 
 
 def _cached(embedder: Embedder) -> CachedEmbedder:
@@ -69,15 +75,15 @@ class LocalBackend:
     def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
         """Write all or none."""
         if self._embedder is None:
-            return _flow(lambda: [Row._make(row) for row in self._core.put(writes, now)])
+            rows, expires_at = _plain(writes)
+            return _flow(lambda: self._core.put(rows, now, expires_at))
         return self._embed_and_put(writes, now)
 
     def _embed_and_put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
-        batch: Batch = yield from _flow(lambda: self._core.prepare(writes))
+        rows, expires_at = _plain(writes)
+        batch: Prepared = yield from _flow(lambda: self._core.prepare(rows, expires_at))
         vectors = yield from self._vectors(batch.texts())
-        return (
-            yield from _flow(lambda: [Row._make(row) for row in self._core.put_batch(batch, vectors, now)])
-        )
+        return (yield from _flow(lambda: self._core.put_batch(batch, vectors, now)))
 
     def _vectors(self, texts: Sequence[str], *, anew: bool = False) -> Flow[list[tuple[bytes, bytes] | None]]:
         """The hash and the vector of each text; None for an empty one. Asks the embedder for new texts only;
@@ -119,7 +125,7 @@ class LocalBackend:
         return (
             yield from _flow(
                 lambda: [
-                    Scored(Row._make(row), score)
+                    Scored(row, score)
                     for row, score in self._core.search(
                         namespace, recursive, query, vector, filter, window, now
                     )
@@ -143,7 +149,7 @@ class LocalBackend:
 
     def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
         """Read items at one moment."""
-        return _flow(lambda: [row and Row._make(row) for row in self._core.get(places, now)])
+        return _flow(lambda: self._core.get(places, now))
 
     def delete(self, places: Sequence[Place], now: int) -> Flow[list[bool]]:
         """Delete all in one transaction."""
@@ -153,11 +159,7 @@ class LocalBackend:
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
     ) -> Flow[list[Row]]:
         """The live items in order."""
-        return _flow(
-            lambda: [
-                Row._make(row) for row in self._core.list(namespace, recursive, filter, (limit, offset), now)
-            ]
-        )
+        return _flow(lambda: self._core.list(namespace, recursive, filter, (limit, offset), now))
 
     def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
         """How many live items."""

@@ -9,6 +9,7 @@ mod items;
 mod lexical;
 mod rank;
 mod recall;
+mod row;
 mod sessions;
 mod store;
 mod tokens;
@@ -31,6 +32,8 @@ mod _core {
     use crate::rank::fuse_scores;
     #[pymodule_export]
     use crate::recall::{ConversationIndex, RecallHit, message_passages};
+    #[pymodule_export]
+    use crate::row::Row;
     #[pymodule_export]
     use crate::sessions::LocalSessions;
     #[pymodule_export]

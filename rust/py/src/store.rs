@@ -1,31 +1,22 @@
 //! The binding of the local store: one call for a whole operation, detached from the GIL while it runs.
 
+use std::mem;
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use ai_infra_core::error::{Error, Result};
 use ai_infra_core::store::{
-    self, Content, Db, Embedded, Item, Listing, Loaded, Namespace, PutRow, Query, Restored, Store,
+    self, Content, Db, Embedded, Listing, Loaded, Namespace, PutRow, Query, Restored, Store,
 };
 use ai_infra_core::validate::{parse, text_of};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
 
 use crate::error::to_py;
 use crate::items::{Bytes, items};
+use crate::row::{Row, parts};
 use crate::validate;
-
-/// One row of a write: namespace, key, value, expiry (µs or None), expected version or None, and for an import
-/// the item's `(created_at, updated_at, version)` or None.
-type Row<'py> = (
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    Option<i64>,
-    Option<i64>,
-    Option<(i64, i64, i64)>,
-);
 
 /// Where an item is.
 type Place<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
@@ -41,7 +32,7 @@ pub struct LocalStore {
 type Vector = (Bytes, Bytes);
 
 fn embedded((Bytes(hash), Bytes(vector)): Vector) -> Embedded {
-    Embedded { hash, vector: floats(&vector) }
+    Embedded { hash, vector }
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -53,7 +44,7 @@ fn bytes(floats: &[f32]) -> Vec<u8> {
 }
 
 /// Turns a core result into a Python one.
-fn raise<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
+pub fn raise<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
     result.map_err(|error| to_py(py, error))
 }
 
@@ -116,39 +107,48 @@ impl LocalStore {
         Ok(Self { store: raise(py, store)?, max_bytes })
     }
 
-    /// Checks rows and turns them into what is stored.
-    fn prepare(&self, py: Python<'_>, #[pyo3(from_py_with = items)] rows: Vec<Row<'_>>) -> PyResult<Batch> {
+    /// Checks rows and turns them into what is stored. A row is a tuple or list of namespace, key, value, and
+    /// optionally expiry (µs or None; `expires_at` where a row has none of its own), the expected version or None,
+    /// and for an import `(created_at, updated_at, version)` or None.
+    #[pyo3(signature = (rows, expires_at=None))]
+    fn prepare(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyAny>>,
+        expires_at: Option<i64>,
+    ) -> PyResult<Batch> {
         let many = rows.len() > 1;
+        let mut checker = validate::Items::new(self.max_bytes);
         let mut ready = Vec::with_capacity(rows.len());
-        for (index, row) in rows.into_iter().enumerate() {
-            ready.push(raise(
-                py,
-                self.row(row).map_err(|error| if many { number(index, error) } else { error }),
-            )?);
+        for (index, row) in rows.iter().enumerate() {
+            let put = check(&mut checker, row, expires_at)?;
+            ready.push(raise(py, put.map_err(|error| if many { number(index, error) } else { error }))?);
         }
-        Ok(Batch { rows: ready })
+        Ok(Batch { rows: Mutex::new(ready) })
     }
 
     /// Writes all rows or none; returns each as it now is.
-    fn put<'py>(
+    #[pyo3(signature = (rows, now, expires_at=None))]
+    fn put(
         &self,
-        py: Python<'py>,
-        #[pyo3(from_py_with = items)] rows: Vec<Row<'py>>,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyAny>>,
         now: i64,
-    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let batch = self.prepare(py, rows)?;
-        self.write(py, batch.rows, now)
+        expires_at: Option<i64>,
+    ) -> PyResult<Vec<Row>> {
+        let batch = self.prepare(py, rows, expires_at)?;
+        self.write(py, batch.take(), now)
     }
 
-    /// Writes a prepared batch with the vectors of its texts.
-    fn put_batch<'py>(
+    /// Writes a prepared batch with the vectors of its texts, and empties it.
+    fn put_batch(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         batch: &Batch,
         #[pyo3(from_py_with = items)] vectors: Vec<Option<Vector>>,
         now: i64,
-    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let mut rows = batch.rows.clone();
+    ) -> PyResult<Vec<Row>> {
+        let mut rows = batch.take();
         for (row, vector) in rows.iter_mut().zip(vectors) {
             row.vector = vector.map(embedded);
         }
@@ -158,7 +158,11 @@ impl LocalStore {
     /// Takes rows of another database as they are, in these columns (more do not matter): `(namespace, each part followed
     /// by a zero byte; key, value JSON, created_at, updated_at, expires_at, version, vector)`. Without a value the
     /// item is gone, without a namespace there is no row. Returns by how many items the store has grown.
-    fn load(&self, py: Python<'_>, rows: Vec<Bound<'_, PyTuple>>) -> PyResult<i64> {
+    fn load(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyTuple>>,
+    ) -> PyResult<i64> {
         let mut ready: Vec<Loaded> = Vec::with_capacity(rows.len());
         let mut last: Option<(Bound<'_, PyAny>, Namespace)> = None;
         for row in &rows {
@@ -185,7 +189,7 @@ impl LocalStore {
             };
             ready.push(Loaded { namespace, key: row.get_item(1)?.extract()?, content });
         }
-        raise(py, py.detach(|| self.store.load(&ready)))
+        raise(py, py.detach(|| self.store.load(ready)))
     }
 
     /// The vectors of texts the store has seen, by hash; the bytes of f32 values.
@@ -225,17 +229,17 @@ impl LocalStore {
     /// bytes of f32 values.
     #[pyo3(signature = (namespace, recursive, text, vector, filter, window, now))]
     #[expect(clippy::too_many_arguments, reason = "one call is one whole search")]
-    fn search<'py>(
+    fn search(
         &self,
-        py: Python<'py>,
-        namespace: Bound<'py, PyAny>,
+        py: Python<'_>,
+        namespace: Bound<'_, PyAny>,
         recursive: bool,
-        text: Bound<'py, PyAny>,
+        text: Bound<'_, PyAny>,
         vector: Option<Bytes>,
-        filter: Option<Bound<'py, PyAny>>,
+        filter: Option<Bound<'_, PyAny>>,
         window: (usize, Option<f32>),
         now: i64,
-    ) -> PyResult<Vec<(Bound<'py, PyTuple>, f32)>> {
+    ) -> PyResult<Vec<(Row, f32)>> {
         let query = Query {
             namespace: raise(py, validate::namespace(&namespace))?,
             recursive,
@@ -246,19 +250,19 @@ impl LocalStore {
             min_score: window.1.unwrap_or(f32::NEG_INFINITY),
         };
         let found = raise(py, py.detach(|| self.store.search(&query, now)))?;
-        found.iter().map(|(item, score)| Ok((to_tuple(py, item)?, *score))).collect()
+        Ok(found.into_iter().map(|(item, score)| (Row::from(item), score)).collect())
     }
 
     /// Reads items; None where there is none.
-    fn get<'py>(
+    fn get(
         &self,
-        py: Python<'py>,
-        #[pyo3(from_py_with = items)] keys: Vec<Place<'py>>,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] keys: Vec<Place<'_>>,
         now: i64,
-    ) -> PyResult<Vec<Option<Bound<'py, PyTuple>>>> {
+    ) -> PyResult<Vec<Option<Row>>> {
         let keys = raise(py, places(&keys))?;
         let items = raise(py, py.detach(|| self.store.get(&keys, now)))?;
-        items.iter().map(|item| item.as_ref().map(|item| to_tuple(py, item)).transpose()).collect()
+        Ok(items.into_iter().map(|item| item.map(Row::from)).collect())
     }
 
     /// Deletes; says of each key whether there was an item.
@@ -274,18 +278,18 @@ impl LocalStore {
 
     /// The items of a namespace in order; `window` is `(limit or None, offset)`.
     #[pyo3(signature = (namespace, recursive, filter, window, now))]
-    fn list<'py>(
+    fn list(
         &self,
-        py: Python<'py>,
-        namespace: Option<Bound<'py, PyAny>>,
+        py: Python<'_>,
+        namespace: Option<Bound<'_, PyAny>>,
         recursive: bool,
-        filter: Option<Bound<'py, PyAny>>,
+        filter: Option<Bound<'_, PyAny>>,
         window: (Option<usize>, usize),
         now: i64,
-    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    ) -> PyResult<Vec<Row>> {
         let what = raise(py, listing(namespace.as_ref(), recursive, filter.as_ref(), window))?;
         let items = raise(py, py.detach(|| self.store.list(&what, now)))?;
-        items.iter().map(|item| to_tuple(py, item)).collect()
+        Ok(items.into_iter().map(Row::from).collect())
     }
 
     /// How many items a listing would return.
@@ -340,7 +344,17 @@ impl LocalStore {
 /// Rows that were checked, ready to be written.
 #[pyclass(frozen, module = "ai_infra._core")]
 pub struct Batch {
-    rows: Vec<PutRow>,
+    rows: Mutex<Vec<PutRow>>,
+}
+
+impl Batch {
+    fn lock(&self) -> MutexGuard<'_, Vec<PutRow>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<PutRow> {
+        mem::take(&mut self.lock())
+    }
 }
 
 #[pymethods]
@@ -348,22 +362,40 @@ impl Batch {
     /// The text of each value for search: its strings; empty where it has none.
     fn texts(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let text = |row: &PutRow| parse(&row.value).map(|value| text_of(&value));
-        raise(py, self.rows.iter().map(text).collect())
+        raise(py, self.lock().iter().map(text).collect())
     }
 }
 
 impl LocalStore {
-    fn write<'py>(&self, py: Python<'py>, rows: Vec<PutRow>, now: i64) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let stamps = raise(py, py.detach(|| self.store.put(&rows, now)))?;
-        rows.into_iter().zip(stamps).map(|(row, stamp)| to_tuple(py, &row.into_item(stamp))).collect()
+    fn write(&self, py: Python<'_>, rows: Vec<PutRow>, now: i64) -> PyResult<Vec<Row>> {
+        let written = py.detach(|| {
+            let stamps = self.store.put(&rows, now)?;
+            Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| Row::from(row.into_item(stamp))).collect())
+        });
+        raise(py, written)
     }
+}
 
-    fn row(&self, row: Row<'_>) -> Result<PutRow> {
-        let (namespace, key, value, expires_at, expected, restored) = row;
+/// A row as it is written. The outer error is that of a caller who passes no row at all.
+fn check<'py>(
+    checker: &mut validate::Items<'py>,
+    row: &Bound<'py, PyAny>,
+    expires_at: Option<i64>,
+) -> PyResult<Result<PutRow>> {
+    let fields = match row.cast::<PyTuple>() {
+        Ok(tuple) => tuple.clone(),
+        Err(_) => row.cast::<PyList>()?.to_tuple(),
+    };
+    let extra = |at: usize| if at < fields.len() { fields.get_item(at).map(Some) } else { Ok(None) };
+    let (namespace, key, value) = (fields.get_item(0)?, fields.get_item(1)?, fields.get_item(2)?);
+    let expires_at = extra(3)?.map_or(Ok(expires_at), |at| at.extract())?;
+    let expected = extra(4)?.map_or(Ok(None), |version| version.extract())?;
+    let restored: Option<(i64, i64, i64)> = extra(5)?.map_or(Ok(None), |past| past.extract())?;
+    let mut put = || {
         Ok(PutRow {
-            namespace: validate::namespace(&namespace)?,
+            namespace: checker.namespace(&namespace)?,
             key: validate::key(&key)?,
-            value: validate::value_json(&value, self.max_bytes)?,
+            value: checker.value(&value)?,
             expires_at,
             expected,
             vector: None,
@@ -373,7 +405,8 @@ impl LocalStore {
                 version,
             }),
         })
-    }
+    };
+    Ok(put())
 }
 
 /// A namespace in the encoding of the PostgreSQL backend.
@@ -412,15 +445,4 @@ fn listing(
         limit,
         offset,
     })
-}
-
-fn parts<'py>(py: Python<'py>, path: &[u8]) -> PyResult<Bound<'py, PyTuple>> {
-    PyTuple::new(py, raise(py, Namespace::parts(path))?)
-}
-
-/// `(namespace, key, value JSON, created_at, updated_at, expires_at, version)`.
-fn to_tuple<'py>(py: Python<'py>, item: &Item) -> PyResult<Bound<'py, PyTuple>> {
-    let namespace = parts(py, &item.namespace)?;
-    (namespace, &item.key, &item.value, item.created_at, item.updated_at, item.expires_at, item.version)
-        .into_pyobject(py)
 }

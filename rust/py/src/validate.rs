@@ -100,21 +100,45 @@ fn type_name(value: &Bound<'_, PyAny>) -> String {
         .map_or_else(|_| "an object".to_owned(), |name| format!("an object of type {name}"))
 }
 
-/// A value of an item: a dict, as canonical JSON.
-pub fn value_json(value: &Bound<'_, PyAny>, max_bytes: usize) -> Result<String> {
-    if value.cast::<PyDict>().is_err() {
-        return Err(Error::InvalidValue(format!(
-            "value: {} is no dict; wrap it, as in {{\"value\": …}}",
-            type_name(value)
-        )));
-    }
-    json(value, "value", max_bytes)
+/// The items of a batch, checked one after another with the same buffer.
+pub struct Items<'py> {
+    writer: Writer,
+    /// The namespace of the item before: rows of one namespace mostly follow each other.
+    last: Option<(Bound<'py, PyAny>, Namespace)>,
 }
 
-fn json(value: &Bound<'_, PyAny>, root: &'static str, max_bytes: usize) -> Result<String> {
-    let mut out = Writer::new(root, Limits { bytes: max_bytes, ..Limits::default() });
-    write(value, &mut out)?;
-    String::from_utf8(out.finish()).map_err(|_| Error::InvalidValue(format!("{root}: not text")))
+impl<'py> Items<'py> {
+    /// A checker of values of at most `max_bytes` of JSON.
+    pub fn new(max_bytes: usize) -> Self {
+        let writer = Writer::new("value", Limits { bytes: max_bytes, ..Limits::default() });
+        Self { writer, last: None }
+    }
+
+    /// A value of an item: a dict, as canonical JSON.
+    pub fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<String> {
+        if value.cast::<PyDict>().is_err() {
+            return Err(Error::InvalidValue(format!(
+                "value: {} is no dict; wrap it, as in {{\"value\": …}}",
+                type_name(value)
+            )));
+        }
+        self.writer.clear();
+        write(value, &mut self.writer)?;
+        Ok(self.writer.json()?.to_owned())
+    }
+
+    /// A checked namespace. Equal ones that follow each other share their encoding.
+    pub fn namespace(&mut self, value: &Bound<'py, PyAny>) -> Result<Namespace> {
+        if let Some((_, known)) = self.last.as_ref().filter(|(last, _)| last.is(value)) {
+            return Ok(known.clone());
+        }
+        let mut fresh = namespace(value)?;
+        if let Some((_, known)) = self.last.take().filter(|(_, known)| *known == fresh) {
+            fresh = known;
+        }
+        self.last = Some((value.clone(), fresh.clone()));
+        Ok(fresh)
+    }
 }
 
 /// A checked key.
@@ -171,17 +195,18 @@ pub fn filter(value: Option<&Bound<'_, PyAny>>) -> Result<Option<Filter>> {
             type_name(value)
         )));
     }
-    let json = json(value, "filter", 1 << 20).map_err(|error| match error {
+    let mut out = Writer::new("filter", Limits { bytes: 1 << 20, ..Limits::default() });
+    write(value, &mut out).map_err(|error| match error {
         Error::InvalidValue(text) => Error::InvalidFilter(text),
         other => other,
     })?;
-    Ok(Some(Filter::new(json)?))
+    Ok(Some(Filter::new(out.json()?.to_owned())?))
 }
 
 /// The canonical JSON of an item's value (a dict), at most `max_bytes` long.
 #[pyfunction]
 pub fn canonical_json(py: Python<'_>, value: &Bound<'_, PyAny>, max_bytes: usize) -> PyResult<String> {
-    value_json(value, max_bytes).map_err(|error| to_py(py, error))
+    Items::new(max_bytes).value(value).map_err(|error| to_py(py, error))
 }
 
 /// The canonical JSON of a filter that was checked.

@@ -11,7 +11,7 @@ from typing import Any
 from ai_infra._flow import Flow
 from ai_infra.errors import InvalidInputError
 from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
-from ai_infra.storage.backend import Row, StoreBackend, Write
+from ai_infra.storage.backend import Batch, Row, StoreBackend, Write
 
 MAX_TTL = 100 * 365.25 * 86_400
 """Seconds. A hundred years: beyond it a number is a mistake, such as a time in milliseconds."""
@@ -80,7 +80,7 @@ class StoreFlows:
         seconds = ttl_seconds(ttl)
         return None if seconds is None else now + max(1, round(seconds * 1_000_000))
 
-    def _put_rows(self, writes: list[Write], now: int) -> Flow[list[MemoryItem]]:
+    def _put_rows(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         rows = yield from self._backend.put(writes, now)
         self._writes += len(writes)
         if self._writes >= SWEEP_EVERY:
@@ -97,8 +97,13 @@ class StoreFlows:
     def _put_many(self, items: Iterable[Sequence[Any]], ttl: Any) -> Flow[list[MemoryItem]]:
         now = self._now()
         default = self._expiry(ttl, now)
+        entries = list(items)
+        if not entries:
+            return []
+        if set(map(type, entries)) == {tuple} and set(map(len, entries)) == {3}:
+            return (yield from self._put_rows(Batch(entries, default), now))
         writes = []
-        for index, entry in enumerate(items):
+        for index, entry in enumerate(entries):
             if not isinstance(entry, tuple | list) or len(entry) not in (3, 4):
                 raise InvalidInputError(
                     f"item {index} of the batch is not (namespace, key, value) or "
@@ -106,8 +111,6 @@ class StoreFlows:
                 )
             expiry = self._expiry(entry[3], now) if len(entry) == 4 else default
             writes.append(Write(entry[0], entry[1], entry[2], expiry))
-        if not writes:
-            return []
         return (yield from self._put_rows(writes, now))
 
     def _get(self, namespace: Any, key: Any) -> Flow[MemoryItem | None]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ai_infra._core import LocalStore
-from ai_infra.storage.backend import Row, Scored
+from ai_infra.storage.backend import Scored
 
 ROOM = 250_000
 """Items that the mirrors of one store may hold together; the least used go first."""
@@ -94,7 +94,7 @@ class Mirror:
             self.seen = Seen(snapshot, start, model, time.monotonic())
             namespace, recursive, query, vector, filter, window = search
             found = self._shown.core.search(namespace, recursive, query, vector, filter, window, now)
-        return [Scored(Row._make(row), score) for row, score in found]
+        return [Scored(row, score) for row, score in found]
 
 
 class Shown:

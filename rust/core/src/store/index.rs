@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::items::Item;
 use super::models::read_vector;
@@ -31,6 +31,8 @@ const KEPT_ITEM: usize = 8 * 1024;
 pub(super) struct NamespaceIndex {
     ns_id: i64,
     generation: i64,
+    /// The highest id that any item of the store had then: a higher one is new.
+    newest: i64,
     /// The item of each number.
     ids: Vec<u64>,
     by_id: HashMap<u64, u32>,
@@ -39,6 +41,18 @@ pub(super) struct NamespaceIndex {
     found: Mutex<Found>,
     /// The [version](super::db::Db::version) of the database that it is known to show; 0 for none.
     version: AtomicU64,
+}
+
+/// A namespace as the database has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct State {
+    pub ns_id: i64,
+    /// It grows with every change.
+    pub generation: i64,
+    /// Its reading at the last deletion.
+    pub deleted: i64,
+    /// Its reading when everything changed at once.
+    pub reset: i64,
 }
 
 /// Items that searches have found, as they are at the index's generation.
@@ -56,9 +70,9 @@ struct Waiting {
 }
 
 impl NamespaceIndex {
-    /// Whether the index shows the namespace `ns_id` at `generation`.
-    pub fn is_at(&self, ns_id: i64, generation: i64) -> bool {
-        self.ns_id == ns_id && self.generation == generation
+    /// Whether the index shows the namespace as it is.
+    pub fn is_at(&self, state: &State) -> bool {
+        self.ns_id == state.ns_id && self.generation == state.generation
     }
 
     /// Whether nothing was written to a database in memory since the index was compared with it, and it has vectors
@@ -105,34 +119,29 @@ impl NamespaceIndex {
 
     /// Reads what changed since its own generation, which costs the changes and, after a deletion, a pass over
     /// the ids. `local`: vectors are computed here; otherwise they are read.
-    pub fn catch_up(
-        &mut self,
-        conn: &Connection,
-        ns_id: i64,
-        generation: i64,
-        deleted: i64,
-        local: bool,
-    ) -> Result<()> {
-        if self.ns_id != ns_id || self.generation > generation {
+    pub fn catch_up(&mut self, conn: &Connection, state: &State, local: bool) -> Result<()> {
+        let State { ns_id, generation, deleted, reset } = *state;
+        if self.ns_id != ns_id || self.generation > generation || self.generation < reset {
             *self = Self { ns_id, ..Self::default() };
         }
         self.found = Mutex::default();
         if deleted > self.generation && !self.by_id.is_empty() {
             self.drop_deleted(conn)?;
         }
+        let changed = self.changed(conn)?;
         let mut statement = conn.prepare_cached(if local {
-            "SELECT id, value FROM items WHERE ns_id = ? AND seq > ?"
+            "SELECT value FROM items WHERE id = ?"
         } else {
-            "SELECT items.id, items.value, item_vectors.vector FROM items
-             LEFT JOIN item_vectors ON item_vectors.item_id = items.id
-             WHERE items.ns_id = ? AND items.seq > ?"
+            "SELECT items.value, item_vectors.vector FROM items
+             LEFT JOIN item_vectors ON item_vectors.item_id = items.id WHERE items.id = ?"
         })?;
-        let mut rows = statement.query(params![ns_id, self.generation])?;
         let mut waiting = Waiting::default();
         let mut computed = vec![0.0; if local { embed::dimensions() } else { 0 }];
-        while let Some(row) = rows.next()? {
-            let id = row.get::<_, i64>(0)?.unsigned_abs();
-            let text = text_of(&parse(super::read::text(row, 1)?)?);
+        for changed in changed {
+            let mut rows = statement.query([changed])?;
+            let Some(row) = rows.next()? else { continue };
+            let id = changed.unsigned_abs();
+            let text = text_of(&parse(super::read::text(row, 0)?)?);
             self.drop_item(id);
             computed.fill(0.0);
             let number = self.texts.add(&text, |vocab, term, count| {
@@ -148,13 +157,40 @@ impl NamespaceIndex {
             if local {
                 embed::normalize(&mut computed);
                 self.put_vector(&mut waiting, number, &computed)?;
-            } else if let Some(bytes) = row.get_ref(2)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+            } else if let Some(bytes) = row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
                 self.put_vector(&mut waiting, number, &read_vector(bytes))?;
             }
         }
         self.take_in(&mut waiting)?;
         self.generation = generation;
         Ok(())
+    }
+
+    /// The ids of rows that are new or were written over since the index was made, in order; notes the newest id.
+    fn changed(&mut self, conn: &Connection) -> Result<Vec<i64>> {
+        let ids = |sql: &str, bounds: [i64; 2]| -> Result<Vec<i64>> {
+            let mut statement = conn.prepare_cached(sql)?;
+            Ok(statement.query_map(bounds, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        };
+        let newest: i64 =
+            conn.prepare_cached("SELECT coalesce(max(id), 0) FROM items")?.query_row([], |row| row.get(0))?;
+        // New rows lie at the end of the table, among those of other namespaces; all of this one's keys lie
+        // together in the index over them. Whichever is shorter is read.
+        let behind = usize::try_from(newest.saturating_sub(self.newest)).unwrap_or(0);
+        let new = if behind / 2 < self.by_id.len() {
+            "SELECT id FROM items WHERE id > ? AND ns_id = ?"
+        } else {
+            "SELECT id FROM items INDEXED BY items_by_key WHERE id > ? AND ns_id = ?"
+        };
+        let mut changed = ids(new, [self.newest, self.ns_id])?;
+        if self.generation > 0 {
+            let over = "SELECT id FROM items WHERE ns_id = ? AND seq > ? AND seq > 0";
+            changed.extend(ids(over, [self.ns_id, self.generation])?);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        self.newest = newest;
+        Ok(changed)
     }
 
     fn put_vector(&mut self, waiting: &mut Waiting, number: u32, vector: &[f32]) -> Result<()> {

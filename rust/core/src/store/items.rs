@@ -3,20 +3,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::db::Db;
-use super::models::{adopt, check_model, put_vector};
+use super::models::{adopt, check_model};
 use super::namespace::Namespace;
+use super::put::{keep_ids, put_in};
 use super::search::Indexes;
 use crate::embed;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// One value as it is stored. Times are microseconds since 1970 UTC.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Item {
     /// The encoded namespace; [`Namespace::parts`] reads it.
-    pub namespace: Vec<u8>,
+    pub namespace: Arc<[u8]>,
     /// The key.
     pub key: String,
     /// The value as canonical JSON.
@@ -55,8 +56,8 @@ pub struct PutRow {
 pub struct Embedded {
     /// What tells the text from others.
     pub hash: Vec<u8>,
-    /// Finite numbers, as many as the store's embedder makes.
-    pub vector: Vec<f32>,
+    /// Finite numbers, as many as the store's embedder makes: f32, little-endian.
+    pub vector: Vec<u8>,
 }
 
 /// What an import keeps of an item's past.
@@ -87,7 +88,7 @@ impl PutRow {
     /// The item that this write has made.
     pub fn into_item(self, stamp: Stamp) -> Item {
         Item {
-            namespace: self.namespace.into_bytes(),
+            namespace: self.namespace.into_shared(),
             key: self.key,
             value: self.value,
             created_at: stamp.created_at,
@@ -107,26 +108,12 @@ pub struct Store {
     pub(super) indexes: Arc<Indexes>,
 }
 
-/// A live item keeps its past, an expired one is as if it were not there; an import brings a past of its own.
-const PUT: &str = "
-INSERT INTO items (ns_id, key, value, created_at, updated_at, expires_at, version, seq)
-VALUES (:ns, :key, :value, :created, :updated, :expires, :version, :seq)
-ON CONFLICT (ns_id, key) DO UPDATE SET
-    value = excluded.value,
-    created_at = iif(:keep AND (expires_at IS NULL OR expires_at > :now), created_at, excluded.created_at),
-    updated_at = iif(:keep AND (expires_at IS NULL OR expires_at > :now),
-                     max(excluded.updated_at, created_at), excluded.updated_at),
-    version = iif(:keep AND (expires_at IS NULL OR expires_at > :now), version + 1, excluded.version),
-    expires_at = excluded.expires_at,
-    seq = excluded.seq
-RETURNING id, created_at, updated_at, version";
-
 impl Store {
     /// A store in `db` whose search uses the embedder called `model`; the built-in one without a name.
     /// `switch` takes over a store that holds another one's vectors: call [`Self::reembed`] at once.
     ///
     /// # Errors
-    /// [`Error::EmbeddingMismatch`] when the store holds another one's vectors, and the storage errors.
+    /// [`crate::error::Error::EmbeddingMismatch`] when the store holds another one's vectors, and the storage errors.
     pub fn new(db: Db, model: Option<&str>, switch: bool) -> Result<Self> {
         let model = model.unwrap_or(embed::model_name());
         if !switch {
@@ -143,7 +130,7 @@ impl Store {
     /// Writes all rows, or none of them. `now` is the clock's reading.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when an expected version is not the one that is there, and the storage errors.
+    /// [`crate::error::Error::Conflict`] when an expected version is not the one that is there, and the storage errors.
     pub fn put(&self, rows: &[PutRow], now: i64) -> Result<Vec<Stamp>> {
         self.db.write(|tx| {
             if rows.iter().any(|row| row.vector.is_some()) {
@@ -159,6 +146,7 @@ impl Store {
     /// The storage errors.
     pub fn delete(&self, keys: &[(Namespace, String)], now: i64) -> Result<Vec<bool>> {
         self.db.write(|tx| {
+            keep_ids(tx)?;
             let mut found = Vec::with_capacity(keys.len());
             let mut touched = HashMap::new();
             for (namespace, key) in keys {
@@ -174,7 +162,7 @@ impl Store {
                     .query_row(params![ns_id, key, now], |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()?;
                 if let Some((id, _)) = row {
-                    tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?.execute([id])?;
+                    forget_vector(tx, id)?;
                 }
                 found.push(row.is_some_and(|(_, live)| live));
             }
@@ -189,6 +177,7 @@ impl Store {
     /// The storage errors.
     pub fn clear(&self, namespace: &Namespace, recursive: bool, now: i64) -> Result<i64> {
         self.db.write(|tx| {
+            keep_ids(tx)?;
             let mut count = 0;
             for (ns_id, _) in namespaces_in(tx, Some(namespace), recursive)? {
                 count += tx
@@ -222,8 +211,11 @@ impl Store {
             let mut touched: Vec<i64> = rows.iter().map(|(_, ns_id)| *ns_id).collect();
             touched.sort_unstable();
             touched.dedup();
+            if !rows.is_empty() {
+                keep_ids(tx)?;
+            }
             for (id, _) in &rows {
-                tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?.execute([id])?;
+                forget_vector(tx, *id)?;
                 tx.prepare_cached("DELETE FROM items WHERE id = ?")?.execute([id])?;
             }
             for ns_id in &touched {
@@ -239,7 +231,7 @@ impl Store {
     /// pages, and the log is cut to nothing. Returns how many expired items went.
     ///
     /// # Errors
-    /// [`Error::StorageTimeout`] when another process keeps an old state open, and the storage errors.
+    /// [`crate::error::Error::StorageTimeout`] when another process keeps an old state open, and the storage errors.
     pub fn purge(&self, now: i64) -> Result<usize> {
         let mut removed = 0;
         loop {
@@ -256,65 +248,10 @@ impl Store {
     }
 }
 
-/// Writes rows inside a transaction that the caller has begun.
-pub(super) fn put_in(tx: &Transaction<'_>, rows: &[PutRow], now: i64) -> Result<Vec<Stamp>> {
-    let mut touched: HashMap<&[u8], (i64, i64)> = HashMap::new();
-    let mut stamps = Vec::with_capacity(rows.len());
-    for row in rows {
-        let path = row.namespace.as_bytes();
-        let (ns_id, seq) = match touched.get(path) {
-            Some(known) => *known,
-            None => {
-                let fresh = tx
-                    .prepare_cached(
-                        "INSERT INTO namespaces (path, gen) VALUES (?, 1)
-                         ON CONFLICT (path) DO UPDATE SET gen = gen + 1 RETURNING id, gen",
-                    )?
-                    .query_row([path], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                touched.insert(path, fresh);
-                fresh
-            }
-        };
-        if let Some(expected) = row.expected {
-            check_version(tx, ns_id, row, expected, now)?;
-        }
-        let kept = row.restored.unwrap_or(Restored { created_at: now, updated_at: now, version: 1 });
-        let stamp = tx.prepare_cached(PUT)?.query_row(
-            named_params! {
-                ":ns": ns_id, ":key": row.key, ":value": row.value, ":created": kept.created_at,
-                ":updated": kept.updated_at, ":expires": row.expires_at, ":version": kept.version, ":seq": seq,
-                ":keep": row.restored.is_none(), ":now": now,
-            },
-            |row| Ok(Stamp { id: row.get(0)?, created_at: row.get(1)?, updated_at: row.get(2)?, version: row.get(3)? }),
-        )?;
-        match &row.vector {
-            Some(embedded) => put_vector(tx, stamp.id, embedded)?,
-            None => {
-                tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?.execute([stamp.id])?;
-            }
-        }
-        stamps.push(stamp);
-    }
-    Ok(stamps)
-}
-
-fn check_version(tx: &Transaction<'_>, ns_id: i64, row: &PutRow, expected: i64, now: i64) -> Result<()> {
-    let found: i64 = tx
-        .prepare_cached(
-            "SELECT version FROM items WHERE ns_id = ? AND key = ? AND (expires_at IS NULL OR expires_at > ?)",
-        )?
-        .query_row(params![ns_id, row.key, now], |row| row.get(0))
-        .optional()?
-        .unwrap_or(0);
-    if found == expected {
-        return Ok(());
-    }
-    let there =
-        if found == 0 { "there is no such item".to_owned() } else { format!("it has version {found}") };
-    Err(Error::Conflict(format!(
-        "the item {:?} was expected at version {expected}, and {there}; read it again, then retry",
-        row.key
-    )))
+/// Forgets the vector of an item that goes or has no text any more.
+pub(super) fn forget_vector(tx: &Transaction<'_>, id: i64) -> Result<()> {
+    tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?.execute([id])?;
+    Ok(())
 }
 
 /// Counts a namespace's generation up once in an operation; `None` when there is no such namespace.

@@ -1,12 +1,11 @@
 //! Taking in what another database holds, as it is: for stores in memory that mirror one.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension, Transaction, params};
-
-use super::items::Store;
+use super::items::{Embedded, PutRow, Restored, Store};
 use super::namespace::Namespace;
-use crate::error::{Error, Result};
+use super::put::put_in;
+use crate::error::Result;
 
 /// An item of the other database, or a place where there is none any more.
 #[derive(Debug, Clone)]
@@ -41,8 +40,8 @@ impl Store {
     /// then the others. Returns by how many items the store has grown.
     ///
     /// # Errors
-    /// [`Error::EmbeddingMismatch`] when vectors have different sizes, and the storage errors.
-    pub fn load(&self, rows: &[Loaded]) -> Result<i64> {
+    /// [`crate::error::Error::EmbeddingMismatch`] when vectors have different sizes, and the storage errors.
+    pub fn load(&self, rows: Vec<Loaded>) -> Result<i64> {
         let gone: Vec<_> = rows
             .iter()
             .filter(|row| row.content.is_none())
@@ -52,77 +51,35 @@ impl Store {
         if !gone.is_empty() {
             grown -= self.delete(&gone, i64::MIN)?.into_iter().map(i64::from).sum::<i64>();
         }
-        if gone.len() < rows.len() {
-            grown += self.db().write(|tx| insert(tx, rows))?;
+        let rows: Vec<PutRow> = rows.into_iter().filter_map(Loaded::into_row).collect();
+        if !rows.is_empty() {
+            grown += self.db().write(|tx| {
+                let newest: i64 =
+                    tx.query_row("SELECT coalesce(max(id), 0) FROM items", [], |row| row.get(0))?;
+                let stamps = put_in(tx, &rows, i64::MIN)?;
+                let new: HashSet<i64> =
+                    stamps.iter().map(|stamp| stamp.id).filter(|id| *id > newest).collect();
+                Ok(i64::try_from(new.len()).unwrap_or(i64::MAX))
+            })?;
         }
         Ok(grown)
     }
 }
 
-fn insert(tx: &Transaction<'_>, rows: &[Loaded]) -> Result<i64> {
-    let newest: i64 = tx.query_row("SELECT coalesce(max(id), 0) FROM items", [], |row| row.get(0))?;
-    let mut size: Option<usize> = tx
-        .query_row("SELECT value FROM meta WHERE key = 'dimensions'", [], |row| row.get::<_, String>(0))
-        .optional()?
-        .and_then(|text| text.parse().ok());
-    let mut touched: HashMap<&[u8], (i64, i64)> = HashMap::new();
-    let mut item = tx.prepare_cached(
-        "INSERT INTO items (ns_id, key, value, created_at, updated_at, expires_at, version, seq)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (ns_id, key) DO UPDATE SET
-             value = excluded.value, created_at = excluded.created_at, updated_at = excluded.updated_at,
-             expires_at = excluded.expires_at, version = excluded.version, seq = excluded.seq
-         RETURNING id",
-    )?;
-    let mut keep =
-        tx.prepare_cached("INSERT OR REPLACE INTO item_vectors (item_id, hash, vector) VALUES (?, x'', ?)")?;
-    let mut drop = tx.prepare_cached("DELETE FROM item_vectors WHERE item_id = ?")?;
-    let mut grown = 0;
-    for row in rows {
-        let Some(content) = &row.content else { continue };
-        let path = row.namespace.as_bytes();
-        let (ns_id, seq) = match touched.get(path) {
-            Some(known) => *known,
-            None => {
-                let fresh = tx
-                    .prepare_cached(
-                        "INSERT INTO namespaces (path, gen) VALUES (?, 1)
-                         ON CONFLICT (path) DO UPDATE SET gen = gen + 1 RETURNING id, gen",
-                    )?
-                    .query_row([path], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                touched.insert(path, fresh);
-                fresh
-            }
-        };
-        let Content { value, created_at, updated_at, expires_at, version, vector } = content;
-        let values = params![ns_id, row.key, value, created_at, updated_at, expires_at, version, seq];
-        let id: i64 = item.query_row(values, |row| row.get(0))?;
-        grown += i64::from(id > newest);
-        match vector {
-            Some(vector) => {
-                let numbers = vector.len() / 4;
-                if size.is_none() {
-                    tx.execute(
-                        "INSERT OR REPLACE INTO meta (key, value) VALUES ('dimensions', ?)",
-                        [numbers.to_string()],
-                    )?;
-                    size = Some(numbers);
-                }
-                if size != Some(numbers) {
-                    return Err(Error::EmbeddingMismatch(format!(
-                        "the store holds vectors of {} and of {numbers} dimensions; call reembed()",
-                        size.unwrap_or(0)
-                    )));
-                }
-                keep.execute(params![id, vector])?;
-            }
-            None if id <= newest => {
-                drop.execute([id])?;
-            }
-            None => {}
-        }
+impl Loaded {
+    fn into_row(self) -> Option<PutRow> {
+        let Content { value, created_at, updated_at, expires_at, version, vector } = self.content?;
+        Some(PutRow {
+            namespace: self.namespace,
+            key: self.key,
+            value,
+            expires_at,
+            expected: None,
+            restored: Some(Restored { created_at, updated_at, version }),
+            // Nobody asks a mirror which texts it holds.
+            vector: vector.map(|vector| Embedded { hash: Vec::new(), vector }),
+        })
     }
-    Ok(grown)
 }
 
 #[cfg(test)]
@@ -151,13 +108,13 @@ mod tests {
         let store = Store::new(Db::memory().unwrap(), Some("m"), false).unwrap();
         let one = [1.0, 0.0];
         let rows = [row("x", Some("one"), Some(&one)), row("y", Some("two"), None), row("z", None, None)];
-        assert_eq!(store.load(&rows).unwrap(), 2);
+        assert_eq!(store.load(rows.to_vec()).unwrap(), 2);
         let rows = [row("x", Some("three"), None), row("y", None, None), row("y", Some("four"), None)];
-        assert_eq!(store.load(&rows).unwrap(), 0);
-        assert_eq!(store.load(&[row("x", None, None), row("q", None, None)]).unwrap(), -1);
+        assert_eq!(store.load(rows.to_vec()).unwrap(), 0);
+        assert_eq!(store.load(vec![row("x", None, None), row("q", None, None)]).unwrap(), -1);
         let items = store.list(&Listing::default(), 0).unwrap();
         assert_eq!(items.len(), 1);
         assert_eq!((items[0].value.as_str(), items[0].version), ("{\"t\":\"four\"}", 3));
-        assert!(store.load(&[row("x", Some("one"), Some(&[1.0]))]).is_err());
+        assert!(store.load(vec![row("x", Some("one"), Some(&[1.0]))]).is_err());
     }
 }

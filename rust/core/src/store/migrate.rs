@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/0001_items.sql"),
     include_str!("sql/0002_sessions.sql"),
     include_str!("sql/0003_conversations.sql"),
+    include_str!("sql/0004_writes.sql"),
 ];
 
 /// The schema this version writes (`PRAGMA user_version`).

@@ -15,6 +15,7 @@ mod migrate;
 mod models;
 mod namespace;
 mod open;
+mod put;
 mod read;
 mod search;
 mod sessions;

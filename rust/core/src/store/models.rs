@@ -1,6 +1,6 @@
 //! Which embedder a store holds vectors of, and those vectors.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 
 use super::db::Db;
 use super::items::{Embedded, Store};
@@ -46,27 +46,56 @@ pub(super) fn same_model(held: Option<&str>, model: &str) -> Result<()> {
     }
 }
 
-/// Keeps the vector of an item.
-pub(super) fn put_vector(tx: &Transaction<'_>, item_id: i64, embedded: &Embedded) -> Result<()> {
-    let size = embedded.vector.len().to_string();
-    if size == "0" || !embedded.vector.iter().all(|value| value.is_finite()) {
-        return Err(Error::Embedding("an embedding is empty or not finite; nothing was written".to_owned()));
+/// Keeps the vectors of items, inside one transaction.
+pub(super) struct VectorWriter<'tx> {
+    tx: &'tx Transaction<'tx>,
+    insert: CachedStatement<'tx>,
+    /// The size of the store's vectors, once it is known.
+    size: Option<usize>,
+}
+
+impl<'tx> VectorWriter<'tx> {
+    pub fn new(tx: &'tx Transaction<'tx>) -> Result<Self> {
+        let insert = tx
+            .prepare_cached("INSERT OR REPLACE INTO item_vectors (item_id, hash, vector) VALUES (?, ?, ?)")?;
+        Ok(Self { tx, insert, size: None })
     }
-    tx.prepare_cached("INSERT OR IGNORE INTO meta (key, value) VALUES ('dimensions', ?)")?
-        .execute([&size])?;
-    let held: String = tx
-        .prepare_cached("SELECT value FROM meta WHERE key = 'dimensions'")?
-        .query_row([], |row| row.get(0))?;
-    if held != size {
-        return Err(Error::EmbeddingMismatch(format!(
-            "the store holds vectors of {held} dimensions, and the embedder made one of {size}; nothing was \
-             written. Ask for {held} dimensions, or call reembed()"
-        )));
+
+    pub fn put(&mut self, item_id: i64, embedded: &Embedded) -> Result<()> {
+        let (numbers, rest) = embedded.vector.as_chunks::<4>();
+        if numbers.is_empty()
+            || !rest.is_empty()
+            || !numbers.iter().all(|n| f32::from_le_bytes(*n).is_finite())
+        {
+            return Err(Error::Embedding(
+                "an embedding is empty or not finite; nothing was written".to_owned(),
+            ));
+        }
+        if self.size != Some(numbers.len()) {
+            self.check_size(numbers.len())?;
+        }
+        self.insert.execute(params![item_id, embedded.hash, embedded.vector])?;
+        Ok(())
     }
-    let bytes: Vec<u8> = embedded.vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-    tx.prepare_cached("INSERT OR REPLACE INTO item_vectors (item_id, hash, vector) VALUES (?, ?, ?)")?
-        .execute(params![item_id, embedded.hash, bytes])?;
-    Ok(())
+
+    fn check_size(&mut self, made: usize) -> Result<()> {
+        let size = made.to_string();
+        self.tx
+            .prepare_cached("INSERT OR IGNORE INTO meta (key, value) VALUES ('dimensions', ?)")?
+            .execute([&size])?;
+        let held: String = self
+            .tx
+            .prepare_cached("SELECT value FROM meta WHERE key = 'dimensions'")?
+            .query_row([], |row| row.get(0))?;
+        if held != size {
+            return Err(Error::EmbeddingMismatch(format!(
+                "the store holds vectors of {held} dimensions, and the embedder made one of {size}; nothing was \
+                 written. Ask for {held} dimensions, or call reembed()"
+            )));
+        }
+        self.size = Some(made);
+        Ok(())
+    }
 }
 
 /// The numbers of a stored vector.
@@ -79,7 +108,7 @@ pub(super) fn read_vector(bytes: &[u8]) -> Vec<f32> {
 pub struct Pending {
     /// The row.
     pub id: i64,
-    /// Its generation: it must be the same when the vector comes back.
+    /// When it was written over: it must be the same when the vector comes back.
     pub seq: i64,
     /// The value as canonical JSON.
     pub value: String,
@@ -145,14 +174,15 @@ impl Store {
             }
             record(tx, &self.model)?;
             tx.execute("DELETE FROM item_vectors", [])?;
+            let mut writer = VectorWriter::new(tx)?;
             for (id, _, embedded) in vectors {
                 if let Some(embedded) = embedded {
-                    put_vector(tx, *id, embedded)?;
+                    writer.put(*id, embedded)?;
                 }
             }
+            drop(writer);
             // Every index has to read everything again.
-            tx.execute("UPDATE items SET seq = seq + 1", [])?;
-            tx.execute("UPDATE namespaces SET gen = gen + 1", [])?;
+            tx.execute("UPDATE namespaces SET gen = gen + 1, reset = gen + 1", [])?;
             Ok(true)
         })
     }

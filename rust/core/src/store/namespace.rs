@@ -1,5 +1,7 @@
 //! Namespaces: a path of non-empty parts, encoded so that different paths never meet.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 
 /// The longest namespace, in bytes of UTF-8 over all parts. PostgreSQL's index rows set the bound.
@@ -11,8 +13,9 @@ pub const MAX_KEY_BYTES: usize = 1_024;
 ///
 /// The encoding is injective, and a namespace is a prefix of another's encoding exactly when it is an ancestor
 /// of it or the same: `("a", "b")` and `("a/b",)` have nothing in common, `("foo",)` is no prefix of `("foobar",)`.
+/// Cloning is cheap and shares it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Namespace(Vec<u8>);
+pub struct Namespace(Arc<[u8]>);
 
 impl Namespace {
     /// Checks and encodes `parts`.
@@ -49,7 +52,7 @@ impl Namespace {
                     .to_owned(),
             ));
         }
-        Ok(Self(path))
+        Ok(Self(path.into()))
     }
 
     /// The encoding.
@@ -57,8 +60,13 @@ impl Namespace {
         &self.0
     }
 
-    /// The encoding, owned.
-    pub fn into_bytes(self) -> Vec<u8> {
+    /// The encoding, shared.
+    pub fn shared(&self) -> &Arc<[u8]> {
+        &self.0
+    }
+
+    /// The encoding, shared.
+    pub fn into_shared(self) -> Arc<[u8]> {
         self.0
     }
 

@@ -138,7 +138,7 @@ pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
 
 pub(super) fn item(row: &Row<'_>, path: &[u8]) -> Result<Item> {
     Ok(Item {
-        namespace: path.to_vec(),
+        namespace: path.into(),
         key: row.get(0)?,
         value: row.get(1)?,
         created_at: row.get(2)?,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use rusqlite::Connection;
 
 use super::filter::{Filter, Matcher};
-use super::index::NamespaceIndex;
+use super::index::{NamespaceIndex, State};
 use super::items::{Item, Store, namespaces_in};
 use super::models::same_model;
 use super::namespace::Namespace;
@@ -185,8 +185,8 @@ impl Store {
             found.truncate(before);
         }
         let done = self.db().snapshot(|conn| {
-            let Some((ns_id, generation, _)) = self.state(conn, path, asked.vector)? else { return Ok(None) };
-            if !index.is_at(ns_id, generation) {
+            let Some(state) = self.state(conn, path, asked.vector)? else { return Ok(None) };
+            if !index.is_at(&state) {
                 return Ok(Some(false));
             }
             index.compared(self.db().version());
@@ -204,10 +204,8 @@ impl Store {
         }
         let mut index = shared.write().unwrap_or_else(PoisonError::into_inner);
         self.db().snapshot(|conn| {
-            let Some((ns_id, generation, deleted)) = self.state(conn, path, asked.vector)? else {
-                return Ok(());
-            };
-            if let Err(error) = index.catch_up(conn, ns_id, generation, deleted, self.is_local()) {
+            let Some(state) = self.state(conn, path, asked.vector)? else { return Ok(()) };
+            if let Err(error) = index.catch_up(conn, &state, self.is_local()) {
                 *index = NamespaceIndex::default();
                 return Err(error);
             }
@@ -220,11 +218,11 @@ impl Store {
         Ok(())
     }
 
-    /// The namespace's id, generation and last deletion; `None` when there is no such namespace.
-    fn state(&self, conn: &Connection, path: &[u8], vector: &[f32]) -> Result<Option<(i64, i64, i64)>> {
+    /// The namespace as it is now; `None` when there is no such namespace.
+    fn state(&self, conn: &Connection, path: &[u8], vector: &[f32]) -> Result<Option<State>> {
         let mut statement = conn.prepare_cached(
             "SELECT (SELECT value FROM meta WHERE key = 'embedding'),
-                    (SELECT value FROM meta WHERE key = 'dimensions'), id, gen, deleted
+                    (SELECT value FROM meta WHERE key = 'dimensions'), id, gen, deleted, reset
              FROM (SELECT 1) LEFT JOIN namespaces ON path = ?",
         )?;
         let mut rows = statement.query([path])?;
@@ -242,7 +240,8 @@ impl Store {
             )));
         }
         let id: Option<i64> = row.get(2)?;
-        id.map(|id| Ok((id, row.get(3)?, row.get(4)?))).transpose()
+        id.map(|ns_id| Ok(State { ns_id, generation: row.get(3)?, deleted: row.get(4)?, reset: row.get(5)? }))
+            .transpose()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Writes canonical JSON: no white space, the shortest escapes, numbers that read back to the same number.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
+use super::parse::{Json, parse};
 use crate::error::{Error, Result};
 
 /// The bounds of a value.
@@ -24,11 +26,12 @@ impl Default for Limits {
 /// One step of the path to the place that is being written.
 #[derive(Debug)]
 enum Step {
-    Key(String),
+    /// Where the key lies in what was written, in its quotes.
+    Key(Range<usize>),
     Index(usize),
 }
 
-/// Builds one value. Feed it in document order; every error names the path, such as `value.a[3].b`.
+/// Builds values, one after another. Feed it in document order; every error names the path, such as `value.a[3].b`.
 #[derive(Debug)]
 pub struct Writer {
     out: Vec<u8>,
@@ -43,9 +46,15 @@ impl Writer {
         Self { out: Vec::with_capacity(128), path: Vec::new(), limits, root }
     }
 
+    /// Begins another value.
+    pub fn clear(&mut self) {
+        self.out.clear();
+        self.path.clear();
+    }
+
     /// The canonical JSON.
-    pub fn finish(self) -> Vec<u8> {
-        self.out
+    pub fn json(&self) -> Result<&str> {
+        std::str::from_utf8(&self.out).map_err(|_| Error::InvalidValue(format!("{}: not text", self.root)))
     }
 
     /// Where we are: `value.a[3].b`.
@@ -61,16 +70,29 @@ impl Writer {
     fn spell(&self, path: &[Step]) -> String {
         let mut place = self.root.to_owned();
         for step in path {
+            let key = match step {
+                Step::Key(place) => self.read_key(place),
+                Step::Index(_) => String::new(),
+            };
             // Writing to a String cannot fail.
             let _ = match step {
-                Step::Key(key) if key.chars().all(|c| c.is_alphanumeric() || c == '_') && !key.is_empty() => {
+                Step::Key(_) if key.chars().all(|c| c.is_alphanumeric() || c == '_') && !key.is_empty() => {
                     write!(place, ".{key}")
                 }
-                Step::Key(key) => write!(place, "[{key:?}]"),
+                Step::Key(_) => write!(place, "[{key:?}]"),
                 Step::Index(index) => write!(place, "[{index}]"),
             };
         }
         place
+    }
+
+    /// A key of the path, as it was before it was quoted.
+    fn read_key(&self, place: &Range<usize>) -> String {
+        let quoted = self.out.get(place.clone()).and_then(|quoted| std::str::from_utf8(quoted).ok());
+        match quoted.map(parse) {
+            Some(Ok(Json::Text(key))) => key.into_owned(),
+            _ => String::new(),
+        }
     }
 
     /// The refusal of what stands here, for `why`.
@@ -150,8 +172,8 @@ impl Writer {
     fn quoted(&mut self, text: &str) {
         self.out.push(b'"');
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
-            let (plain, tail) = rest.split_at(at);
+        loop {
+            let (plain, tail) = rest.split_at(plain(rest.as_bytes()));
             self.out.extend_from_slice(plain.as_bytes());
             let mut chars = tail.chars();
             match chars.next() {
@@ -164,11 +186,10 @@ impl Writer {
                     use std::io::Write as _;
                     let _ = write!(self.out, "\\u{:04x}", u32::from(other));
                 }
-                None => {}
+                None => break,
             }
             rest = chars.as_str();
         }
-        self.out.extend_from_slice(rest.as_bytes());
         self.out.push(b'"');
     }
 
@@ -198,7 +219,7 @@ impl Writer {
     /// Begins a dict; write the values with [`Self::key`] before each, then [`Self::end_dict`].
     pub fn begin_dict(&mut self) -> Result<()> {
         self.out.push(b'{');
-        self.deeper(Step::Key(String::new()))
+        self.deeper(Step::Key(0..0))
     }
 
     /// Begins the value under `key`, the `index`-th of the innermost dict.
@@ -206,12 +227,12 @@ impl Writer {
         if index > 0 {
             self.out.push(b',');
         }
+        let start = self.out.len();
         self.quoted(key);
-        self.out.push(b':');
-        if let Some(Step::Key(text)) = self.path.last_mut() {
-            text.clear();
-            text.push_str(key);
+        if let Some(Step::Key(place)) = self.path.last_mut() {
+            *place = start..self.out.len();
         }
+        self.out.push(b':');
     }
 
     /// Ends the innermost dict.
@@ -235,6 +256,17 @@ impl Writer {
     }
 }
 
+/// How many bytes at the beginning of a text need no escape.
+fn plain(text: &[u8]) -> usize {
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    // Whole blocks without a way out in the middle, so that the compiler looks at many bytes at once.
+    let (blocks, _) = text.as_chunks::<16>();
+    let clear = blocks.iter().take_while(|block| !block.iter().fold(false, |any, byte| any | special(byte)));
+    let start = clear.count() * 16;
+    let rest = text.get(start..).unwrap_or_default();
+    start + rest.iter().position(special).unwrap_or(rest.len())
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
@@ -243,7 +275,7 @@ mod tests {
     fn float(value: f64) -> String {
         let mut writer = Writer::new("value", Limits::default());
         writer.float(value).unwrap();
-        String::from_utf8(writer.finish()).unwrap()
+        writer.json().unwrap().to_owned()
     }
 
     #[test]
@@ -270,5 +302,19 @@ mod tests {
             writer.float(f64::NAN).unwrap_err().to_string(),
             "value.a[1][\"odd key\"]: NaN has no place in JSON; use None or text"
         );
+    }
+
+    #[test]
+    fn every_character_that_needs_an_escape_is_found_wherever_it_stands() {
+        for length in [0, 1, 15, 16, 17, 31, 32, 33, 100] {
+            for special in ['"', '\\', '\n', '\0', '\u{1f}', 'ü'] {
+                for at in 0..=length {
+                    let text = format!("{}{special}{}", "a".repeat(at), "b".repeat(length - at));
+                    let mut writer = Writer::new("value", Limits::default());
+                    writer.string(&text).unwrap();
+                    assert_eq!(parse(writer.json().unwrap()).unwrap(), Json::Text(text.into()));
+                }
+            }
+        }
     }
 }
