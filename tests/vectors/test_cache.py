@@ -143,6 +143,20 @@ def test_a_save_that_fails_says_so_and_leaves_the_old_file(saved: Path, tmp_path
     assert not fresh().save_cache(path, 7)  # nothing to save
 
 
+def test_only_a_file_is_ever_replaced(saved: Path, tmp_path: Path) -> None:
+    index = fresh(graph_from=1_000)
+    assert index.settle()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(saved)
+    before = {entry.name: entry.lstat().st_mode for entry in tmp_path.iterdir()}
+    for name in before:
+        with pytest.raises(StorageError, match="not a regular file"):
+            index.save_cache(tmp_path / name, 8)
+    assert {entry.name: entry.lstat().st_mode for entry in tmp_path.iterdir()} == before
+    assert fresh().load_cache(saved, 7)
+
+
 def test_killed_in_save(tmp_path: Path) -> None:
     """Whatever the moment of the kill, the file is the old one or a new one, whole."""
     path = tmp_path / "graph"
