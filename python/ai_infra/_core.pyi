@@ -216,7 +216,8 @@ class VectorIndex:
         ``generation`` is the caller's number for the rows as they are.
 
         Raises:
-            StorageError: the file cannot be written; the one before is untouched.
+            StorageError: the file cannot be written, or something that is no regular file is in its place;
+                what was there before is untouched.
         """
 
     def load_cache(self, path: str | PathLike[str], generation: int) -> bool:

@@ -81,11 +81,24 @@ def test_a_session_of_500_that_grew_by_2_pays_for_2() -> None:
         def paid() -> list[str]:
             return [text for request in server.embeds for text in request.body["input"]]
 
+        def spans() -> list[tuple[int, int]]:
+            found = memory.search("u", "message", limit=1000)
+            return sorted((result.chunk.start, result.chunk.end) for result in found)
+
         assert len(paid()) == first.embedded == 500
+        before = spans()
+        assert len(before) == first.chunks
         server.clear()
+        again = memory.index_conversation("u", "s", said(*texts))
+        assert (paid(), again.changed, again.chunks) == ([], 0, first.chunks)
         grown = memory.index_conversation("u", "s", said(*texts, "a new question", "a new answer"))
         assert paid() == ["a new question", "a new answer"]
-        assert (grown.changed, grown.messages, memory.count("u")) == (2, 502, 1)
+        assert (grown.changed, grown.embedded, grown.messages, memory.count("u")) == (2, 2, 502, 1)
+        # Nothing is there twice, and only the tail is another.
+        after = spans()
+        assert len(after) == len(set(after)) == grown.chunks
+        assert after[: len(before) - 1] == before[:-1]
+        assert after[-1][1] == 502
         server.clear()
         server.fault(*[Reply(status=400, body=b'{"error": {"message": "no"}}')] * 5)
         with pytest.raises(EmbeddingError):

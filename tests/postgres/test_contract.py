@@ -40,7 +40,7 @@ class TestPostgres(StoreContract):
 
 TestPostgresMachine = machine(in_postgres, durable=True).TestCase
 TestPostgresMachine.settings = settings(
-    max_examples=60 * (10 if NIGHTLY else 1),
+    max_examples=100 * (10 if NIGHTLY else 1),
     stateful_step_count=50,
     deadline=None,
     derandomize=not NIGHTLY,

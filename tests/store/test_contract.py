@@ -41,6 +41,6 @@ def _settings(examples: int) -> settings:
 
 
 TestMemoryMachine = machine(in_memory, durable=False).TestCase
-TestMemoryMachine.settings = _settings(250)
+TestMemoryMachine.settings = _settings(300)
 TestSqliteMachine = machine(in_sqlite, durable=True).TestCase
-TestSqliteMachine.settings = _settings(150)
+TestSqliteMachine.settings = _settings(300)

@@ -55,8 +55,20 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Whether a rename onto `path` replaces nothing but a file: it would take the place of a device or a pipe as well.
+fn replaceable(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is not a regular file"))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// See [`VectorIndex::save_cache`](super::VectorIndex::save_cache).
 pub fn save(shared: &Shared, path: &Path, generation: u64) -> io::Result<bool> {
+    replaceable(path)?;
     let (head, ids, live, graph) = {
         let _gate = fork::enter();
         let state = shared.read();
