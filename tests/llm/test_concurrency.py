@@ -77,9 +77,13 @@ def test_cancelling_a_task_leaves_the_client_usable(server: OpenAIServer, llm: L
         await asyncio.sleep(1)
 
     async def run() -> str:
-        for waiting in (llm.achat("Hi"), anext(llm.astream("Hi"))):
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(then_wait(waiting), 0.05)
+        for number, waiting in enumerate((llm.achat("Hi"), anext(llm.astream("Hi"))), 1):
+            task = asyncio.ensure_future(then_wait(waiting))
+            while len(server.chats) < number:  # cancelled in the middle, however slow the machine
+                await asyncio.sleep(0.005)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
         return await llm.achat("Hi")
 
     assert asyncio.run(run()) == "There."
