@@ -31,7 +31,7 @@ def test_importing_loads_nothing_heavy(statement: str) -> None:
 LAYERS = [
     ["errors", "_lazy", "_flow", "_checks", "_secrets", "_core", "messages", "demo"],
     ["_service", "embeddings", "storage"],
-    ["llm.memory", "llm.client", "llm.response", "llm.reading", "llm.streaming"],
+    ["llm.memory", "llm.client", "llm.response", "llm.reading", "llm.sending", "llm.streaming"],
     ["llm"],
     ["testing"],
     ["integrations", "cli", "__main__"],

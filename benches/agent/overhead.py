@@ -52,6 +52,7 @@ def main() -> None:
                     taken.append(time.perf_counter() - start)
                 if number:  # the first round imports
                     times[kind].append(statistics.median(taken))
+        runners.close()
     medians = {kind: statistics.median(found) * 1e3 for kind, found in times.items()}
     print(f"{mode} turns, {options.turns} a session, {options.rounds} rounds, medians in ms")
     print(f"{'':<22} {'turn':>8} {'over bare':>10} {'over llm':>10} {'× ours':>8}")

@@ -48,7 +48,7 @@ def add(a: int, b: int) -> str:
 
 
 class Runners:
-    """Every method without an underscore begins a session of its kind."""
+    """Every public method but ``close`` begins a session of its kind."""
 
     def __init__(self, url: str, folder: Path, database: str | None, *, tool: bool, bounded: bool) -> None:
         import openai
@@ -220,6 +220,12 @@ class Runners:
 
     # What they share ----------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Close what a loop must close before it goes."""
+        if "client" in self._open:
+            self._asyncio(self._open["client"].close())
+        self.loop.close()
+
     def _path(self) -> Path:
         return self.folder / f"{uuid.uuid4().hex}.db"
 
@@ -229,7 +235,7 @@ class Runners:
         return self._open[name]
 
 
-KINDS = [name for name in vars(Runners) if not name.startswith("_")]
+KINDS = [name for name in vars(Runners) if not name.startswith("_") and name != "close"]
 
 
 @contextmanager

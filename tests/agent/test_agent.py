@@ -181,10 +181,61 @@ def test_options_that_do_not_fit_together() -> None:
         {"memory": object()},
         {"tools": [send], "pause_before": [send]},
         {"tools": [send], "pause_before": ["other"], "session": memory()},
+        {"tools": send},
+        {"middleware": Middleware()},
+        {"tools": [send], "pause_before": send, "session": memory()},
+        {"llm": LLM},
+        {"user_id": 5},
+        {"session_id": "s"},
+        {"stream": True},
+        {"instructions": "Be brief."},
     ]
     for options in wrong:
         with pytest.raises((ConfigurationError, InvalidInputError)):
             Agent(**options)
+    with pytest.raises(ConfigurationError, match="wait"):
+        memory(wait="long")
+
+
+@pytest.mark.parametrize(
+    "name", ["session", "thread_id", "max_steps", "tools", "system", "messages", "stream"]
+)
+def test_what_no_model_takes_is_not_sent_in_silence(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask, name: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is no parameter here"):
+        ask(Agent(llm=llm, session=sessions), "Hi", **{name: "x"})
+    assert server.chats == []
+
+
+def test_middleware_that_would_be_passed_over_is_an_error(server: OpenAIServer, llm: LLM) -> None:
+    class Misnamed(Middleware):
+        async def before_model(self, request: ModelRequest) -> None:  # type: ignore[override]  # the mistake
+            pass
+
+    class OnlyAsync(Middleware):
+        async def aaround_tool(self, call: ToolCall, run: Any) -> ToolResult:
+            return ToolResult("no")
+
+    class Wrong(Middleware):
+        def after_model(self, request: ModelRequest, reply: ModelReply) -> Any:
+            return reply.text
+
+    def echo(text: str) -> str:
+        """Say it again."""
+        return text
+
+    with pytest.raises(ConfigurationError, match="call it abefore_model"):
+        Agent(llm=llm, middleware=[Misnamed()])
+    agent = Agent(llm=llm, tools=[echo], middleware=[OnlyAsync()])
+    server.reply(Reply.tools(("echo", {"text": "a"})), "done")
+    with pytest.raises(ConfigurationError, match="no around_tool"):
+        agent.run("go")
+    server.clear()
+    server.reply(Reply.tools(("echo", {"text": "a"})), "done")
+    assert asyncio.run(agent.arun("go")).messages[2].content == "no"
+    with pytest.raises(ConfigurationError, match="returned str"):
+        Agent(llm=llm, middleware=[Wrong()]).run("go")
 
 
 def test_middleware_sees_and_changes(

@@ -101,7 +101,11 @@ def test_a_summarizer_that_fails_raises_and_changes_nothing(apply: Apply) -> Non
 
 
 def test_options_that_make_no_sense() -> None:
-    wrong: list[dict[str, Any]] = [{}, {"trigger_messages": 5, "keep_messages": 5}]
+    wrong: list[dict[str, Any]] = [
+        {},
+        {"trigger_messages": 5, "keep_messages": 5},
+        {"trigger_messages": 50, "summarize_prompt": 5},
+    ]
     for options in wrong:
         with pytest.raises(ConfigurationError):
             SummarizationMiddleware(**options)

@@ -69,6 +69,11 @@ def test_counting_never_tears_a_tool_call(messages: list[Message], most: int, st
         ({"strategy": "token", "max_tokens": 0}, "max_tokens"),
         ({"strategy": "last", "max_messages": -1}, "max_messages"),
         ({"strategy": "middle", "max_messages": 1}, "'middle'"),
+        ({"strategy": "token", "max_tokens": 9, "token_counter": "len"}, "token_counter is a function"),
+        (
+            {"strategy": "token", "max_tokens": 9, "token_counter": lambda _: "9"},
+            "what token_counter returns",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], words: str) -> None:
@@ -91,10 +96,11 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], words: str) -> Non
         {"max_tokens": 100, "summary": 7},
         {"max_tokens": 100, "on_summary_error": "ignore"},
         {"max_tokens": 100, "max_summary_tokens": 0},
+        {"max_tokens": 100, "summarize_prompt": 5},
     ],
 )
 def test_fit_context_refuses_what_makes_no_sense(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"max_tokens|keep|trim_to|pinned|summary"):
+    with pytest.raises(ValueError, match=r"max_tokens|keep|trim_to|pinned|summar"):
         fit_context(chat(3), **arguments)
 
 

@@ -91,7 +91,7 @@ def test_a_recall_tool_is_called_for_the_past_and_its_result_is_quoted(llm: LLM)
 
 
 @pytest.mark.parametrize(
-    "content", ["", "   ", "?!", "🙂", "第四", None, [], [{"type": "image_url"}], "\x00", 7]
+    "content", ["", "   ", "?!", "🙂", "第四", None, [], [{"type": "image_url"}], "\x00"]
 )
 def test_no_message_is_too_odd(llm: LLM, content: Any) -> None:
     assert LABEL in llm.chat([{"role": "user", "content": content}])
@@ -153,3 +153,23 @@ def test_the_official_client_reads_every_shape(server: OpenAIServer) -> None:
         arguments = "".join(part.function.arguments or "" for part in parts if part.function)
         assert json.loads(arguments) == {"x": "long " * 9}
         assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"messages": "Hi"},
+        {"messages": []},
+        {"messages": ["Hi"]},
+        {"messages": HISTORY, "tools": "now"},
+        {"messages": HISTORY, "tools": [5]},
+        {"messages": HISTORY, "tools": [{"type": "function", "function": "now"}]},
+    ],
+)
+def test_a_chat_that_is_not_of_the_protocol_is_told_so(server: OpenAIServer, body: dict[str, Any]) -> None:
+    request = urllib.request.Request(f"{server.base_url}/chat/completions", json.dumps(body).encode())
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == 400
+    assert "Invalid type for" in json.load(caught.value)["error"]["message"]

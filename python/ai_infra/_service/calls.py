@@ -68,10 +68,15 @@ class Service:
         retry_wait: float,
     ) -> None:
         for name, value in (("timeout", timeout), ("deadline", deadline)):
-            if not 0 < value < float("inf"):
+            if not _is_number(value, float | int) or not 0 < value < float("inf"):
                 raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}")
-        if max_retries < 0 or retry_wait < 0:
-            raise ConfigurationError("max_retries and retry_wait must not be negative")
+        if not _is_number(retry_wait, float | int) or not 0 <= retry_wait < float("inf"):
+            raise ConfigurationError(f"retry_wait must be a number of seconds from 0, not {retry_wait!r}")
+        if not _is_number(max_retries, int) or max_retries < 0:
+            raise ConfigurationError(f"max_retries must be a whole number from 0, not {max_retries!r}")
+        for name, text in (("provider", provider), ("base_url", base_url), ("api_key", api_key)):
+            if text is not None and not isinstance(text, str):
+                raise ConfigurationError(f"{name} must be a string, not {type(text).__name__}")
         # A closure, so that no listing of this object's attributes shows the key.
         self._resolve: Callable[[], Endpoint] = lambda: resolve(provider, base_url, api_key)
         self.timeout = timeout
@@ -153,6 +158,10 @@ class Service:
         passed = deadline.passed()
         if passed is not None:
             raise passed if last is None or isinstance(last.error, LLMTimeoutError) else last.error
+
+
+def _is_number(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _sent(transport: Transport, request: Post) -> _flow.Flow[Any]:

@@ -7,13 +7,14 @@ from types import TracebackType
 from typing import Any
 
 from ai_infra import _flow
+from ai_infra._checks import require_text
 from ai_infra._service.calls import Service
 from ai_infra._service.failures import Failure
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.reading import completion
 from ai_infra.llm.response import ChatResponse
+from ai_infra.llm.sending import chat_messages
 from ai_infra.llm.streaming import AsyncChatStream, ChatStream
-from ai_infra.messages import to_openai
 
 _PATH = "/chat/completions"
 
@@ -70,6 +71,9 @@ class LLM:
             max_retries=max_retries,
             retry_wait=retry_wait,
         )
+        require_text(model, "model")
+        if params.get("stream"):
+            raise ConfigurationError("stream is no parameter: iterate over llm.stream(...).")
         self._model = model
         self._params = params
 
@@ -102,10 +106,15 @@ class LLM:
         """Ask the model and wait for its whole answer.
 
         Args:
-            messages: a string (one user message), or messages of any kind :mod:`ai_infra.messages` reads.
-            tools: tool schemas in OpenAI's shape, or objects with ``to_openai()``.
+            messages: a string (one user message), or messages of any kind :mod:`ai_infra.messages` reads;
+                those in another API's shape are rewritten.
+            tools: tool schemas in OpenAI's shape, or what an :class:`~ai_infra.Agent` takes: typed functions,
+                :class:`~ai_infra.llm.tools.Tool` objects, LangChain tools.
+            model: another model than the client's.
+            params: sent along: ``temperature=0`` …
 
         Raises:
+            InvalidMessageError, InvalidInputError: something that no request can hold; nothing was sent.
             AuthenticationError: no key, or the service refuses it.
             ContextLengthError: the prompt is longer than the model's window.
             QuotaExceededError, RateLimitError: no credit; too many requests, also after the retries.
@@ -202,10 +211,15 @@ class LLM:
         *,
         stream: bool = False,
     ) -> dict[str, Any]:
+        require_text(model, "model")
         name = model or self.model
         if not name:
             raise ConfigurationError(f"{self.provider} has no default model: pass model=…")
-        given = [{"role": "user", "content": messages}] if isinstance(messages, str) else to_openai(messages)
+        if params.get("stream"):
+            raise InvalidInputError("stream is no parameter: iterate over stream(...) or astream(...).")
+        given = chat_messages(
+            [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        )
         if not given:
             raise InvalidInputError("there are no messages to send")
         body: dict[str, Any] = {"model": name, "messages": [_plain(message) for message in given]}
@@ -213,7 +227,7 @@ class LLM:
             body["stream"] = True
             if self._service.endpoint.provider.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-        if tools is not None and (schemas := [_schema(tool) for tool in tools]):
+        if tools is not None and (schemas := _schemas(tools)):
             body["tools"] = schemas
         body.update(self._params)
         body.update(params)
@@ -229,5 +243,22 @@ def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**message, "content": str(content)} if isinstance(content, ChatResponse) else message
 
 
+def _schemas(tools: Iterable[Any]) -> list[Any]:
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
+        raise InvalidInputError(f"tools is a list of tools, not {type(tools).__name__}.")
+    return [_schema(tool) for tool in tools]
+
+
 def _schema(tool: Any) -> Any:
-    return tool.to_openai() if hasattr(tool, "to_openai") else tool
+    if hasattr(tool, "to_openai"):
+        return tool.to_openai()
+    if not isinstance(tool, Mapping):
+        from ai_infra.llm.tools.tool import as_tool
+
+        return as_tool(tool).to_openai()
+    if not isinstance(tool.get("type"), str):
+        raise InvalidInputError(
+            'a tool\'s schema is {"type": "function", "function": {"name": …, "parameters": …}}; '
+            f"this one has no type: its keys are {list(tool)}."
+        )
+    return tool

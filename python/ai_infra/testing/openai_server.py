@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from ai_infra.testing import vectors, wire
-from ai_infra.testing.replies import Hold, Reply, Request
+from ai_infra.testing.replies import Hold, Reply, Request, malformed
 from ai_infra.testing.standin import respond
 
 __all__ = ["Hold", "OpenAIServer", "Reply", "Request"]
@@ -139,6 +139,9 @@ class OpenAIServer:
         if self.api_key is not None and request.headers.get("authorization") != f"Bearer {self.api_key}":
             return Reply.error(401, "Incorrect API key provided.", code="invalid_api_key")
         if chat:
+            wrong = malformed(request)
+            if wrong is not None:
+                return Reply.error(400, wrong, type="invalid_request_error")
             found = self.responder if scripted is None else scripted
             answer = found(request) if callable(found) else found
             return Reply(text=answer) if isinstance(answer, str) else answer

@@ -161,3 +161,19 @@ class Reply:
             body=json.dumps(value).encode(),
             headers={"content-type": "application/json"},
         )
+
+
+def malformed(request: Request) -> str | None:
+    """What a service says of a chat request that is not of the protocol; None of one that is."""
+    messages, tools = request.body.get("messages"), request.body.get("tools")
+    if not isinstance(messages, list) or not messages:
+        return "Invalid type for 'messages': expected an array of objects."
+    for name, items in (("messages", messages), ("tools", [] if tools is None else tools)):
+        if not isinstance(items, list):
+            return f"Invalid type for '{name}': expected an array of objects."
+        for at, item in enumerate(items):
+            if not isinstance(item, dict):
+                return f"Invalid type for '{name}[{at}]': expected an object."
+            if not isinstance(item.get("function", {}), dict):
+                return f"Invalid type for '{name}[{at}].function': expected an object."
+    return None

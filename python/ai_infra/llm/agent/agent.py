@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from ai_infra._checks import require_text
 from ai_infra._flow import arun, run
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.indexer import Indexer
@@ -81,6 +82,7 @@ class Agent:
             raise ConfigurationError("pass llm or provider, not both: an llm has its provider already.")
         if memory is not None and not callable(getattr(memory, "index_conversation", None)):
             raise ConfigurationError(f"memory has index_conversation(); {type(memory).__name__} has not.")
+        require_text(user_id, "user_id")
         self.session = session
         self._own_llm = llm is None
         if llm is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.agent import telemetry
-from ai_infra.llm.agent.middleware import Middleware, ToolCall, ToolResult
+from ai_infra.llm.agent.middleware import Middleware, ToolCall, ToolResult, overridden, require_plain
 from ai_infra.llm.agent.model import clean
 from ai_infra.llm.tools.tool import Tool
 
@@ -38,7 +38,7 @@ class Batch:
     ) -> None:
         self._calls = calls
         self._tools = tools
-        self._around = [one for one in middleware if _overrides(one, "around_tool")]
+        self._around = [one for one in middleware if overridden(one, "around_tool")]
         self._span = span
 
     def run(self) -> list[ToolResult]:
@@ -61,6 +61,7 @@ class Batch:
     def _run(self, call: ToolCall) -> ToolResult:
         run: Callable[[ToolCall], ToolResult] = self._call
         for one in reversed(self._around):
+            require_plain(one, "around_tool")
             run = partial(_within, one, run)
         return run(call)
 
@@ -128,10 +129,6 @@ def _checked(one: Middleware, result: Any) -> ToolResult:
         f"around_tool of {type(one).__name__} returned {type(result).__name__}; "
         "it returns a ToolResult or a string."
     )
-
-
-def _overrides(one: Middleware, name: str) -> bool:
-    return any(getattr(type(one), face) is not getattr(Middleware, face) for face in (name, f"a{name}"))
 
 
 def _failure(call: ToolCall, error: Exception) -> ToolResult:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.model import ModelReply
 
 __all__ = ["Middleware", "ModelReply", "ModelRequest", "ToolCall", "ToolResult"]
@@ -104,3 +105,20 @@ class Middleware:
             return asyncio.run_coroutine_threadsafe(once(inner), loop).result()
 
         return await asyncio.to_thread(self.around_tool, call, blocking)
+
+
+def overridden(one: Middleware, name: str) -> bool:
+    """Whether it steps in at ``name``, in one of the two worlds."""
+    return any(getattr(type(one), face) is not getattr(Middleware, face) for face in (name, f"a{name}"))
+
+
+def require_plain(one: Middleware, name: str) -> None:
+    """Raise when it steps in at ``name`` for asyncio alone: passed over in silence it would guard nothing.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    if getattr(type(one), name) is getattr(Middleware, name) and overridden(one, name):
+        raise ConfigurationError(
+            f"{type(one).__name__} has a{name} and no {name}: call arun or astream, or write {name} too."
+        )

@@ -50,10 +50,10 @@ class Model:
         self._llm = llm
         self._name = name
         self._langchain = not hasattr(llm, "chat") and hasattr(llm, "invoke")
-        if not self._langchain and not callable(getattr(llm, "chat", None)):
+        if isinstance(llm, type) or not (self._langchain or callable(getattr(llm, "chat", None))):
             raise ConfigurationError(
                 "llm is an LLM, a LangChain chat model, or an object with chat(messages, tools=...), "
-                f"not {type(llm).__name__}."
+                f"not {f'the class {llm.__name__}' if isinstance(llm, type) else type(llm).__name__}."
             )
 
     @property

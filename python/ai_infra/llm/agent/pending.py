@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ai_infra._checks import require_text
 from ai_infra._flow import Flow
 from ai_infra.errors import (
     AgentError,
@@ -56,6 +57,7 @@ class Decision:
             raise InvalidInputError(
                 "modified_args change an approved call; with approved=False pass reason=..."
             )
+        require_text(reason, "reason")
         self.approved = approved
         self.arguments = modified_args
         self.reason = reason

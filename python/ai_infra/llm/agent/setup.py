@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,9 @@ def setup(
     params: Mapping[str, Any],
 ) -> Setup:
     """Check what an agent is made of."""
+    refuse_misplaced(params)
+    tools, middleware = _listed(tools, "tools"), _listed(middleware, "middleware")
+    pause_before = _listed([pause_before] if isinstance(pause_before, str) else pause_before, "pause_before")
     require_count(max_steps, "max_steps")
     if system is not None and not isinstance(system, str):
         raise ConfigurationError(f"system is a string, not {type(system).__name__}.")
@@ -38,9 +42,7 @@ def setup(
                 f"two tools are called {found.name!r}: give one another name, Tool(f, name=...)."
             )
         named[found.name] = found
-    around, compactors = _middleware(list(middleware))
-    if isinstance(pause_before, str):
-        pause_before = [pause_before]
+    around, compactors = _middleware(middleware)
     pause = frozenset(one if isinstance(one, str) else as_tool(one).name for one in pause_before)
     if pause - named.keys():
         raise ConfigurationError(
@@ -67,4 +69,37 @@ def _middleware(given: Sequence[Any]) -> tuple[list[Middleware], list[Summarizat
             raise ConfigurationError(
                 f"middleware is made of ai_infra.llm.agent.Middleware, and {type(one).__name__} is not one."
             )
+        for name in ("before_model", "after_model", "around_tool"):
+            if inspect.iscoroutinefunction(getattr(one, name)):
+                raise ConfigurationError(f"{name} of {type(one).__name__} is async: call it a{name}.")
     return around, compactors
+
+
+_PLACES = {
+    **dict.fromkeys(("session_id", "turn_id"), "it goes to run(..., {}=...)"),
+    **dict.fromkeys(
+        (
+            *("session", "tools", "system", "llm", "provider", "memory"),
+            *("middleware", "max_steps", "pause_before"),
+        ),
+        "it goes to Agent({}=...)",
+    ),
+    **dict.fromkeys(("system_prompt", "instructions"), "instructions go to Agent(system=...)"),
+    **dict.fromkeys(("messages", "prompt", "input"), "what the user says is the first argument of run"),
+    "thread_id": "a conversation has a session_id",
+    "stream": "iterate over stream(...) or astream(...)",
+}
+"""Names that no model takes, and where their meaning goes. Sent along they would do nothing, silently."""
+
+
+def refuse_misplaced(params: Mapping[str, Any]) -> None:
+    """Raise for names among the model's parameters that belong elsewhere."""
+    for name in params:
+        if name in _PLACES:
+            raise ConfigurationError(f"{name} is no parameter here: {_PLACES[name].format(name)}.")
+
+
+def _listed(given: Any, name: str) -> list[Any]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"{name} is a list, as in {name}=[...], not {given!r}.")
+    return list(given)

@@ -8,11 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ai_infra._flow import Call, Flow
-from ai_infra.errors import AgentError, ConflictError, MaxStepsError
+from ai_infra.errors import AgentError, ConfigurationError, ConflictError, MaxStepsError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.calls import Batch
 from ai_infra.llm.agent.events import Emit, TextDelta, ToolFinished, ToolStarted, TurnRestarted
-from ai_infra.llm.agent.middleware import Middleware, ModelRequest, ToolCall, ToolResult
+from ai_infra.llm.agent.middleware import (
+    Middleware,
+    ModelRequest,
+    ToolCall,
+    ToolResult,
+    overridden,
+    require_plain,
+)
 from ai_infra.llm.agent.model import Model, ModelReply, Pieces, reply_of
 from ai_infra.llm.agent.telemetry import Span
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
@@ -88,8 +95,8 @@ class Setup:
     tool_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        self.before_hooks = [one for one in self.middleware if _overridden(one, "before_model")]
-        self.after_hooks = [one for one in self.middleware if _overridden(one, "after_model")]
+        self.before_hooks = [one for one in self.middleware if overridden(one, "before_model")]
+        self.after_hooks = [one for one in self.middleware if overridden(one, "after_model")]
         if self.tool_tokens is None:
             name = self.model.name
             counter = counter_for(name if name and known_model(name) else None)
@@ -279,6 +286,7 @@ class _Before:
         self._hook, self._request = hook, request
 
     def run(self) -> None:
+        require_plain(self._hook, "before_model")
         self._hook.before_model(self._request)
 
     async def arun(self) -> None:
@@ -292,10 +300,19 @@ class _After:
         self._hook, self._request, self._reply = hook, request, reply
 
     def run(self) -> ModelReply | None:
-        return self._hook.after_model(self._request, self._reply)
+        require_plain(self._hook, "after_model")
+        return self._checked(self._hook.after_model(self._request, self._reply))
 
     async def arun(self) -> ModelReply | None:
-        return await self._hook.aafter_model(self._request, self._reply)
+        return self._checked(await self._hook.aafter_model(self._request, self._reply))
+
+    def _checked(self, reply: Any) -> ModelReply | None:
+        if reply is None or isinstance(reply, ModelReply):
+            return reply
+        raise ConfigurationError(
+            f"after_model of {type(self._hook).__name__} returned {type(reply).__name__}; "
+            "it returns a ModelReply or None."
+        )
 
 
 def close(turns: Turns, turn: OpenTurn, progress: Progress) -> Flow[None]:
@@ -317,7 +334,3 @@ def calls_of(message: Mapping[str, Any], session: str) -> list[ToolCall]:
 
 def _key(call: ToolCall) -> tuple[str, str]:
     return call.name, call.arguments
-
-
-def _overridden(one: Middleware, name: str) -> bool:
-    return any(getattr(type(one), face, None) is not getattr(Middleware, face) for face in (name, f"a{name}"))

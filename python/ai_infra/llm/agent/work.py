@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ai_infra._checks import require_text
 from ai_infra._flow import Flow
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.indexer import Indexer
 from ai_infra.llm.agent.pending import Decision, action_of, resume
 from ai_infra.llm.agent.result import AgentResult
+from ai_infra.llm.agent.setup import refuse_misplaced
 from ai_infra.llm.agent.turn import Progress, Runner, Setup
 from ai_infra.llm.session.log import parsed
 from ai_infra.llm.session.store import SessionStore
@@ -33,6 +35,7 @@ class Work:
 
     def runner(self, params: Mapping[str, Any], *, streaming: bool = False) -> Runner:
         """What drives one turn."""
+        refuse_misplaced(params)
         return Runner(self.setup, params, streaming=streaming)
 
     def turn(
@@ -97,6 +100,7 @@ class Work:
         return result
 
     def _user(self, user_id: str | None) -> str | None:
+        require_text(user_id, "user_id")
         user = user_id or self.user_id
         if self.indexer is not None and user is None:
             raise ConfigurationError("memory= needs to know whose conversation it is: pass user_id=...")

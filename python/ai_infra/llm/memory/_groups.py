@@ -2,7 +2,8 @@
 
 An assistant message and the results of all its calls form one group, which stays or goes as a whole. Ids
 are matched by position, because some servers use them again: a result answers the nearest call with its id
-before it, and a call is answered by the first such result after it. A group that lacks a call or a result
+before it, and a call is answered by the first such result after it (the first two, where one message calls
+twice with one id). A group that lacks a call or a result
 is *broken*: no API takes it, wherever it stands.
 """
 
@@ -19,7 +20,7 @@ _NEAR = 256
 
 
 class Links(NamedTuple):
-    """The ids that a message calls with, and the ids that it answers."""
+    """The ids that a message calls with (one that is used twice, twice), and the ids that it answers."""
 
     calls: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ def links_of(fields: Mapping[str, Any]) -> Links:
             calls.append(str(fields.get("call_id")))
         elif fields.get("type") == "function_call_output":
             answers.append(str(fields.get("call_id")))
-    return Links(tuple(dict.fromkeys(calls)), tuple(dict.fromkeys(answers))) if calls or answers else _NONE
+    return Links(tuple(calls), tuple(dict.fromkeys(answers))) if calls or answers else _NONE
 
 
 def _answer_id(fields: Mapping[str, Any], role: object) -> str:
@@ -109,16 +110,14 @@ class Groups:
             links = self._links(index)
             for id_ in links.answers:
                 call = self._call_before(index, id_)
-                if call is None or self._answer_after(call, id_) != index:
-                    broken = True  # no call, or another result came first
+                if call is None or index not in self._answers_after(call, id_):
+                    broken = True  # no call, or other results came first
                 else:
                     waiting.append(call)
-            for id_ in links.calls:
-                answer = self._answer_after(index, id_)
-                if answer is None:
-                    broken = True
-                else:
-                    waiting.append(answer)
+            for id_ in set(links.calls):
+                found = self._answers_after(index, id_)
+                broken = broken or not found
+                waiting.extend(found)
         return Group(tuple(sorted(members)), broken)
 
     def _call_before(self, index: int, id_: str) -> int | None:
@@ -133,27 +132,29 @@ class Groups:
         at = bisect_left(places, index)
         return places[at - 1] if at else None
 
-    def _answer_after(self, index: int, id_: str) -> int | None:
-        """The first result with this id after ``index``, unless the id is called with again before it."""
+    def _answers_after(self, index: int, id_: str) -> list[int]:
+        """The first results with this id after ``index``, as many as it is called with there, up to where it
+        is called with again."""
+        most = self._links(index).calls.count(id_)
         end = len(self._messages)
         if self._calls is None:
+            found: list[int] = []
             for at in range(index + 1, min(end, index + 1 + _NEAR)):
                 links = self._links(at)
                 if id_ in links.answers:
-                    return at
+                    found.append(at)
+                    if len(found) == most:
+                        return found
                 if id_ in links.calls:
-                    return None
+                    return found
             if index + 1 + _NEAR >= end:
-                return None
+                return found
         calls = self._index().get(id_, [])
         answers = self._answers.get(id_, [])
-        next_answer = bisect_left(answers, index + 1)
-        if next_answer == len(answers):
-            return None
-        next_call = bisect_left(calls, index + 1)
-        if next_call < len(calls) and calls[next_call] < answers[next_answer]:
-            return None
-        return answers[next_answer]
+        first, next_call = bisect_left(answers, index + 1), bisect_left(calls, index + 1)
+        # A message that answers and calls again answers first.
+        last = bisect_left(answers, calls[next_call] + 1) if next_call < len(calls) else len(answers)
+        return answers[first : min(last, first + most)]
 
     def _index(self) -> dict[str, list[int]]:
         """Where each id is called with and answered, made in one pass when looking around did not help."""
@@ -161,7 +162,7 @@ class Groups:
             calls: dict[str, list[int]] = {}
             for at, message in enumerate(self._messages):
                 links = links_of(fields_of(message))
-                for id_ in links.calls:
+                for id_ in set(links.calls):
                     calls.setdefault(id_, []).append(at)
                 for id_ in links.answers:
                     self._answers.setdefault(id_, []).append(at)

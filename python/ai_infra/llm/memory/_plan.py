@@ -6,8 +6,8 @@ what is pinned, and then walks back from the newest message until the budget is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, overload
 
 from ai_infra import _core
 from ai_infra.errors import ContextLengthError, InvalidInputError
@@ -37,6 +37,7 @@ class Plan:
         self.counter = counter
         self.groups = Groups(messages)
         self.broken: set[int] = set()
+        self.patched = False
         self.end = len(messages)
         self.head = self._head_end() if keep_head else 0
         self.old_summary: str | None = None
@@ -45,7 +46,7 @@ class Plan:
         self.newest_user = self._newest_user()
         self.newest = self._newest() if self.newest_user is None else self.newest_user
         self.always = self._always(pinned)
-        required = [messages[at] for at in self.head_indices()] + [messages[at] for at in self.always]
+        required = [self.messages[at] for at in (*self.head_indices(), *self.always)]
         self.required = sum(counter.messages(required)) + counter.tools(tools)
         self._primed = bool(required)
         if self._primed:
@@ -165,9 +166,16 @@ class Plan:
                 # A message of tool results alone is a tool's, whatever its role says (Anthropic's shape).
                 if not links.answers or _says_more(fields):
                     group = self.groups.of(at, links)
-                    if group is None or not group.broken:
-                        return at
+                    if group is not None and group.broken:
+                        self._without_results(at)
+                    return at
         return None
+
+    def _without_results(self, at: int) -> None:
+        """Go on with what the message at ``at`` says itself: its results have lost their calls."""
+        self.messages = Patched(self.messages, at, _words_of(self.messages[at]))
+        self.groups = Groups(self.messages)
+        self.patched = True
 
     def _newest(self) -> int | None:
         """Where nobody asks anything: the newest message that can be sent at all."""
@@ -204,6 +212,40 @@ class Plan:
 
 def _says_more(fields: dict[str, Any]) -> bool:
     content = fields.get("content")
-    return isinstance(content, list | tuple) and any(
-        not (isinstance(part, dict) and part.get("type") == "tool_result") for part in content
-    )
+    return isinstance(content, list | tuple) and any(not _is_result(part) for part in content)
+
+
+def _words_of(message: AnyMessage) -> AnyMessage:
+    """The message without its tool results, of the same kind."""
+    fields = fields_of(message)
+    content = [part for part in fields["content"] if not _is_result(part)]
+    if is_langchain(message):
+        return message.model_copy(update={"content": content})
+    return to_message({**fields, "content": content})
+
+
+def _is_result(part: object) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "tool_result"
+
+
+class Patched(Sequence[Any]):
+    """A sequence with another item in one place, not copied: most of a long one is never read."""
+
+    def __init__(self, items: Sequence[Any], at: int, item: Any) -> None:
+        self._items, self._at, self._item = items, at, item
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            places = range(*index.indices(len(self)))
+            part = list(self._items[index])
+            if self._at in places:
+                part[places.index(self._at)] = self._item
+            return part
+        return self._item if index in (self._at, self._at - len(self)) else self._items[index]

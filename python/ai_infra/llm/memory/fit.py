@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ai_infra._checks import require_count
+from ai_infra._checks import require_count, require_text
 from ai_infra._flow import Flow, awaiting, blocking
-from ai_infra.errors import ConfigurationError, InvalidInputError, SummarizationError
+from ai_infra.errors import ConfigurationError, InvalidInputError, InvalidMessageError, SummarizationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX, Pinned, Plan
 from ai_infra.llm.memory.tokens import counter_for
 from ai_infra.messages import AnyMessage, as_list
@@ -67,7 +67,7 @@ def _fit(
     Raises:
         ContextLengthError: what must stay does not fit; says what is needed.
         SummarizationError: the summarizer failed, or twice gave an empty or oversized summary.
-        InvalidMessageError: something in the list is no message.
+        InvalidMessageError: something in the list is no message, or there are only halves of tool calls.
 
     Example:
         >>> from ai_infra import fit_context
@@ -91,9 +91,16 @@ def _fit(
     if summary is not None and not isinstance(summary, str):
         raise InvalidInputError(f"summary is the text of an earlier summary, or None, not {summary!r}.")
 
+    require_text(summarize_prompt, "summarize_prompt")
+
     counter = counter_for(model)
     tools = list(tools) if tools else None
     plan = Plan(as_list(messages), counter, tools=tools, pinned=pinned)
+    if plan.end and plan.newest is None and not plan.head:
+        raise InvalidMessageError(
+            f"none of the {plan.end} messages can be sent: each is a tool call without its result, or a "
+            "result without its call. Pass the messages around them too."
+        )
     old = (summary or "").removeprefix(SUMMARY_PREFIX) or plan.old_summary
     old_tokens = plan.summary_cost(old)
     if plan.required > max_tokens:

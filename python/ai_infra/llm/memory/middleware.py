@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ai_infra._checks import require_count
+from ai_infra._checks import require_count, require_text
 from ai_infra._flow import Flow, arun, run
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
@@ -64,6 +64,7 @@ class SummarizationMiddleware:
                 require_count(value, name)
         require_count(keep_messages, "keep_messages", least=0)
         require_count(max_summary_tokens, "max_summary_tokens")
+        require_text(summarize_prompt, "summarize_prompt")
         if trigger_messages is not None and trigger_messages <= keep_messages:
             raise ConfigurationError(
                 f"trigger_messages ({trigger_messages}) must be above keep_messages ({keep_messages}): "

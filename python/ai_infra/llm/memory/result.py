@@ -52,7 +52,7 @@ class ContextResult:
         """The result of cutting ``plan`` at ``cut``, where what lies behind costs ``tail`` tokens."""
         prompt = plan.prompt(cut, plan.summary_message(summary))
         pinned_before = [at for at in plan.always if at < cut]
-        loses = bool(plan.broken) or cut - plan.head > len(pinned_before)
+        loses = plan.patched or bool(plan.broken) or cut - plan.head > len(pinned_before)
         return cls(
             messages=prompt,
             summary=summary,
@@ -127,7 +127,8 @@ class ContextResult:
                         "kept: summary" if plan.old_summary == self.summary else "dropped: replaced summary",
                     )
             elif at in always:
-                yield at, "kept: newest user message" if at == plan.newest_user else "kept: pinned or newest"
+                user = "kept: newest user message" + (", without results" if plan.patched else "")
+                yield at, user if at == plan.newest_user else "kept: pinned or newest"
             elif at < self._cut:
                 yield at, "summarized" if self.action == "summarized" else "dropped: older than what fits"
             elif at in plan.broken:

@@ -21,9 +21,10 @@ Countable = str | Mapping[str, Any] | Iterable[AnyMessage]
 class Counter:
     """Counts by the rules of one model. Made once for each model; safe to share between threads."""
 
-    __slots__ = ("_encoding", "_per_function", "_roles", "exact", "priming", "text_exact")
+    __slots__ = ("_encoding", "_name", "_per_function", "_roles", "exact", "priming", "text_exact")
 
     def __init__(self, encoding: str | None, *, exact: bool) -> None:
+        self._name = encoding
         self._encoding = None if encoding is None else _core.Encoding(encoding)
         self._per_function = 10 if encoding in ("cl100k_base", "p50k_base", "r50k_base") else 7
         self._roles: dict[str, int] = {}
@@ -33,6 +34,9 @@ class Counter:
         """Whether the tokens of a text are exact."""
         self.exact = exact and encoding is not None
         """Whether the tokens of a chat message are exact too."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _counter, (self._name, self.exact)
 
     def text(self, text: str) -> int:
         """The tokens of one text."""

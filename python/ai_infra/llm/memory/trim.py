@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from ai_infra._checks import require_count
+from ai_infra._checks import require_count, require_text
 from ai_infra._flow import Flow, awaiting, blocking
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.memory._groups import links_of
@@ -32,7 +32,10 @@ class _CallerCounts(Counter):
 
     def messages(self, messages: Sequence[AnyMessage]) -> list[int]:
         """The caller's count of each message."""
-        return [self._count([message]) for message in messages]
+        return [
+            require_count(self._count([message]), "what token_counter returns", least=0)
+            for message in messages
+        ]
 
 
 def trim_messages(
@@ -59,6 +62,7 @@ def trim_messages(
 
     Raises:
         InvalidInputError: the number that the strategy needs is missing.
+        ConfigurationError: an unknown strategy, or a token_counter that is no function.
         ContextLengthError: ``token``: what must stay does not fit.
 
     Example:
@@ -70,6 +74,10 @@ def trim_messages(
         ['Be brief.', '8', '9']
     """
     conversation = as_list(messages)
+    if token_counter is not None and not callable(token_counter):
+        raise ConfigurationError(
+            f"token_counter is a function from a list of messages to a number, not {token_counter!r}."
+        )
     if strategy == "token":
         if max_tokens is None:
             raise InvalidInputError("trim_messages(strategy='token') needs max_tokens.")
@@ -136,6 +144,7 @@ def _summarize(
     """
     keep_last = require_count(keep_last, "keep_last", least=0)
     max_summary_tokens = require_count(max_summary_tokens, "max_summary_tokens")
+    require_text(summarize_prompt, "summarize_prompt")
     plan = Plan(as_list(messages), counter_for(model))
     planner = plan.walk(2**62)
     cut, tail = planner.cut(2**62, keep=keep_last)

@@ -108,6 +108,8 @@ class SessionStore:
         require_count(keep, "keep", least=0)
         if max_tokens is not None and trim_to is not None and trim_to > max_tokens:
             raise ConfigurationError(f"trim_to ({trim_to}) is the low mark below max_tokens ({max_tokens}).")
+        if isinstance(wait, bool) or not isinstance(wait, float | int) or not 0 <= wait < float("inf"):
+            raise ConfigurationError(f"wait is a number of seconds, not {wait!r}.")
         policy = Policy(max_tokens, trim_to, summarize, keep, llm, max_summary_tokens)
         self._backend = backend
         self.turns = Turns(backend, policy, wait=wait, clock=clock)

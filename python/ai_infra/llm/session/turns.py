@@ -22,7 +22,7 @@ from typing import Any
 
 from ai_infra._core import canonical_json, check_key
 from ai_infra._flow import Call, Flow
-from ai_infra.errors import ConflictError, SessionNotFoundError, StorageError
+from ai_infra.errors import ConflictError, InvalidInputError, SessionNotFoundError, StorageError
 from ai_infra.llm.memory.middleware import SummarizationMiddleware
 from ai_infra.llm.session.gate import Gate
 from ai_infra.llm.session.log import FIRST_READ, Log, Missing, parsed
@@ -63,6 +63,9 @@ class Turns:
 
     def begin(self, session: str, turn_id: str | None) -> Flow[OpenTurn]:
         """Wait for the turns before this one, and read the session. :meth:`end` must follow."""
+        for name, id_ in (("session_id", session), ("turn_id", turn_id)):
+            if id_ is not None and (not isinstance(id_, str) or not id_):
+                raise InvalidInputError(f"{name} is a non-empty string, not {id_!r}.")
         turn = OpenTurn(session, new_id() if turn_id is None else turn_id, named=turn_id is not None)
         check_key(session)
         check_key(turn.turn_id)
