@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ai_infra import demo
 from ai_infra.llm.conversation.memory import ConversationMemory
 from ai_infra.storage.postgres.conversations import PostgresConversationBackend
 from ai_infra.testing.contract.conversations import ConversationContract
@@ -31,3 +32,23 @@ class TestPostgres(ConversationContract):
             places[place] = makers[0].new()
         backend = PostgresConversationBackend(places[place], pool_size=4, caller_clock="clock" in options)
         return ConversationMemory(backend, **options)
+
+
+def test_the_demo_is_recalled_as_on_sqlite(url: str, tmp_path: Path) -> None:
+    with (
+        ConversationMemory(backend="sqlite", path=tmp_path / "local.db") as local,
+        ConversationMemory(backend="postgres", connection_string=url) as remote,
+    ):
+        for memory in (local, remote):
+            for each in demo.sessions():
+                memory.index_conversation("user", each.id, each.messages, {"date": each.date.isoformat()})
+        for question in demo.questions():
+            ours, theirs = (
+                [
+                    (hit.chunk.session_id, hit.chunk.text, round(hit.score, 6), hit.context)
+                    for hit in memory.search("user", question.question, limit=10)
+                ]
+                for memory in (remote, local)
+            )
+            assert ours
+            assert ours == theirs
