@@ -14,7 +14,6 @@ from ai_infra.testing.contract.conversations import ConversationContract
 
 from tests.postgres.server import Databases
 
-places: dict[Path, str] = {}
 makers: list[Databases] = []
 
 
@@ -23,14 +22,13 @@ def _maker(databases: Databases) -> Iterator[None]:
     makers.append(databases)
     yield
     makers.clear()
-    places.clear()
 
 
 class TestPostgres(ConversationContract):
     def open_memory(self, place: Path, **options: Any) -> ConversationMemory:
-        if place not in places:
-            places[place] = makers[0].new()
-        backend = PostgresConversationBackend(places[place], pool_size=4, caller_clock="clock" in options)
+        backend = PostgresConversationBackend(
+            **makers[0].schema(place), pool_size=4, caller_clock="clock" in options
+        )
         return ConversationMemory(backend, **options)
 
 
