@@ -8,6 +8,7 @@ import uuid
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
@@ -77,7 +78,7 @@ class Databases:
         self._places: dict[Path, str] = {}
         self._common = ""
 
-    def schema(self, place: Path) -> dict[str, str]:
+    def schema(self, place: Path) -> dict[str, Any]:
         """Where a test keeps what belongs to ``place``: the options ``dsn`` and ``schema``.
 
         A schema of its own in a common database, which is made and removed sooner than a database.
