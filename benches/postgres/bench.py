@@ -1,6 +1,6 @@
 """PostgreSQL: this library beside LangGraph's PostgresStore and PostgresSaver, and plain SQL, in one run.
 
-    python -m benches.postgres.bench [--sizes 100,10000,100000] [--namespaces 200]
+    python -m benches.postgres.bench [--sizes 100,10000,100000] [--namespaces 200] [--without langgraph]
 
 Needs ``benches/postgres/requirements.txt``. One server of its own with durable writes (fsync on), or the one that
 DATABASE_URL
@@ -220,9 +220,9 @@ def report(what: str, figures: dict[str, float]) -> None:
     print(f"{what:32} {cells}  | {ratio}{floor}", flush=True)
 
 
-def stores(url: str, sizes: list[int], namespaces: int) -> None:
+def stores(url: str, sizes: list[int], namespaces: int, kinds: list[Any]) -> None:
     embedder = Embedder()
-    peers = [kind(url, embedder) for kind in (Ours, LangGraph, Plain)]
+    peers = [kind(url, embedder) for kind in kinds]
     dice = random.Random(4)
     texts = [sentence(dice) for _ in range(150)]
     embedder.embed_documents(texts)
@@ -326,6 +326,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="100,10000")
     parser.add_argument("--namespaces", type=int, default=200)
+    parser.add_argument("--without", choices=["langgraph"], help="to leave out who needs minutes to load")
     options = parser.parse_args()
     given = os.environ.get("DATABASE_URL")
     server = None
@@ -339,8 +340,10 @@ def main() -> None:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")  # type: ignore[arg-type]
     url = psycopg.conninfo.make_conninfo(given, dbname=name)
     try:
-        sessions(url)
-        stores(url, [int(size) for size in options.sizes.split(",")], options.namespaces)
+        if options.without is None:
+            sessions(url)
+        kinds = [Ours, *([] if options.without else [LangGraph]), Plain]
+        stores(url, [int(size) for size in options.sizes.split(",") if size], options.namespaces, kinds)
     finally:
         with psycopg.connect(given, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import uuid
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
@@ -74,6 +75,17 @@ class Databases:
     def __init__(self, url: str) -> None:
         self.url = url
         self._made: list[str] = []
+        self._places: dict[Path, str] = {}
+        self._common = ""
+
+    def schema(self, place: Path) -> dict[str, Any]:
+        """Where a test keeps what belongs to ``place``: the options ``dsn`` and ``schema``.
+
+        A schema of its own in a common database, which is made and removed sooner than a database.
+        """
+        self._common = self._common or self.new()
+        name = self._places.setdefault(place, f"place_{len(self._places)}")
+        return {"dsn": self._common, "schema": name}
 
     def new(self) -> str:
         """The URL of a fresh, empty database."""

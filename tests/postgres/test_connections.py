@@ -160,6 +160,19 @@ def test_a_cancelled_statement_leaves_nothing_half_written(url: str) -> None:
         assert item.value == {"v": "before"}
 
 
+@pytest.mark.parametrize("face", ["sync", "async"])
+def test_no_statement_outlives_its_operation(url: str, face: str) -> None:
+    with psycopg.connect(url) as other, MemoryStore.postgres(url, timeout=1) as store:
+        store.put(NS, "k", {"v": 1})
+        # Nobody waits for this lock longer than the operation may take.
+        other.execute("LOCK TABLE ai_infra.items")
+        get = store.get if face == "sync" else lambda *place: asyncio.run(store.aget(*place))
+        with pytest.raises(StorageTimeoutError, match=r"statement timeout.*Raise timeout"):
+            get(NS, "k")
+        other.rollback()
+        assert store.get(NS, "k") is not None
+
+
 def test_a_cancelled_task_leaves_all_or_nothing(url: str) -> None:
     dice = random.Random(26)
 

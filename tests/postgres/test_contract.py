@@ -15,7 +15,6 @@ from tests.postgres.server import Databases
 
 NIGHTLY = bool(os.environ.get("AI_INFRA_NIGHTLY"))
 
-places: dict[Path, str] = {}
 makers: list[Databases] = []
 
 
@@ -24,13 +23,10 @@ def _maker(databases: Databases) -> Iterator[None]:
     makers.append(databases)
     yield
     makers.clear()
-    places.clear()
 
 
 def in_postgres(clock: Clock, place: Path) -> MemoryStore:
-    if place not in places:
-        places[place] = makers[0].new()
-    return MemoryStore.postgres(places[place], clock=clock, pool_size=4)
+    return MemoryStore.postgres(**makers[0].schema(place), clock=clock, pool_size=4)
 
 
 class TestPostgres(StoreContract):

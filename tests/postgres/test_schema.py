@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 import subprocess
 import sys
 from typing import Any
@@ -9,11 +11,30 @@ from typing import Any
 import psycopg
 import pytest
 from ai_infra._flow import run
-from ai_infra.errors import ConfigurationError, InvalidTextError, StorageCorruptError
+from ai_infra.errors import (
+    ConfigurationError,
+    InvalidNamespaceError,
+    InvalidTextError,
+    StorageCorruptError,
+)
+from ai_infra.llm.conversation.memory import ConversationMemory
 from ai_infra.llm.memory.store import MemoryStore
-from ai_infra.storage.postgres import PostgresBackend
+from ai_infra.llm.session import postgres
+from ai_infra.storage.postgres import PostgresBackend, migrate, secure
+from ai_infra.storage.postgres.conversations import PostgresConversationBackend
 from ai_infra.storage.postgres.statements import MIGRATIONS, read
 from psycopg import sql
+
+
+class Embedder:
+    """A vector of one number."""
+
+    def embed_query(self, text: str) -> list[float]:
+        return [1.0]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[1.0] for _ in texts]
+
 
 FIRST_START = """
 import sys
@@ -98,6 +119,72 @@ def test_schemas_are_apart(url: str) -> None:
         one.put("a", "k", {"v": 1})
         assert two.get("a", "k") is None
         assert two.count() == 0
+
+
+def test_the_longest_names_fit_together(url: str) -> None:
+    # Nothing in here compresses, and each part costs a separator.
+    dice = random.Random(1024)
+    letters = string.ascii_letters + string.digits
+
+    def text(size: int) -> str:
+        return "".join(dice.choice(letters) for _ in range(size))
+
+    longest: list[tuple[str, ...]] = [(text(1024),), tuple(text(4) for _ in range(256))]
+    refused: list[tuple[str, ...]] = [(text(1025),), (*longest[0], "x"), (*longest[1], "x"), tuple(text(257))]
+    with (
+        MemoryStore.postgres(url, tenant=text(128), embeddings=Embedder()) as store,
+        MemoryStore(embeddings=Embedder()) as local,
+        postgres(url, tenant=text(128)) as sessions,
+    ):
+        for namespace in longest:
+            key = text(1024)
+            for each in (store, local):
+                each.put(namespace, key, {"text": "found"})
+                assert each.search(namespace, "found")[0].key == key
+                assert each.delete(namespace, key)
+        for namespace in refused:
+            for each in (store, local):
+                with pytest.raises(
+                    InvalidNamespaceError, match=r"longer than 1024 bytes|more than 256 parts"
+                ):
+                    each.put(namespace, "k", {})
+        name = text(1024)
+        sessions.append(name, [{"role": "user", "content": "hi"}], turn_id=text(200))
+        assert len(sessions.messages(name)) == 1
+
+
+def test_an_upgrade_is_for_the_owner_and_keeps_what_was_secured(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = "ai_infra_older"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP ROLE IF EXISTS {role}")
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        with monkeypatch.context() as older:
+            older.setattr(migrate, "MIGRATIONS", MIGRATIONS[:3])
+            secure(url, role=role)
+        app = psycopg.conninfo.make_conninfo(url, user=role, password="x")
+        with (
+            MemoryStore.postgres(app, tenant="acme", row_level_security=True) as store,
+            pytest.raises(ConfigurationError, match=r"does not own its tables; upgrade it as .*secure"),
+        ):
+            store.count()
+        with MemoryStore.postgres(url) as owner:
+            owner.count()
+        with (
+            MemoryStore.postgres(app, tenant="acme", row_level_security=True) as store,
+            ConversationMemory(
+                PostgresConversationBackend(app, tenant="acme", row_level_security=True)
+            ) as memory,
+        ):
+            store.put("facts", "k", {})
+            memory.index_conversation("user", "one", [{"role": "user", "content": "a piano"}])
+            assert memory.search("user", "piano")
+        connection.execute("SET ROLE " + role)
+        assert connection.execute("SELECT * FROM ai_infra.conversations").fetchall() == []
+        connection.execute("RESET ROLE")
+        connection.execute(f"DROP OWNED BY {role}")
+        connection.execute(f"DROP ROLE {role}")
 
 
 def test_a_role_without_rights_is_told_what_to_run(url: str) -> None:

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from ai_infra.errors import AIInfraError, EmbeddingMismatchError
 from ai_infra.llm.memory.store import MemoryStore, ScoredItem
+from ai_infra.storage.postgres import mirror
 from ai_infra.storage.postgres.mirror import PIECE
 from ai_infra.testing.contract import Clock
 
@@ -148,6 +150,43 @@ def test_a_namespace_that_is_read_in_pieces(url: str, tmp_path: Path) -> None:
         expected = ranking(local.search("facts", "piano in oslo", limit=50))
         assert ranking(store.search("facts", "piano in oslo", limit=50)) == expected
         assert asyncio.run(again()) == expected
+
+
+def test_a_namespace_beyond_the_room_is_searched_whole_and_said_so_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "ROOM", 400)
+    with MemoryStore.postgres(url) as store:
+        store.put_many([("large", str(n), {"text": text}) for n, text in enumerate(sentences(500, 7))])
+        store.put_many([("small", str(n), {"text": text}) for n, text in enumerate(sentences(20, 8))])
+        assert len(store.search("small", "piano", limit=999)) == 20
+        with pytest.warns(UserWarning, match="namespace of 500 items is held in memory by each process"):
+            assert len(store.search("large", "piano", limit=999)) == 500
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(2):
+                assert len(store.search("small", "piano", limit=999)) == 20
+                assert len(store.search("large", "piano", limit=999)) == 500
+
+
+def test_many_threads_ask_an_unknown_namespace_at_once(url: str) -> None:
+    with MemoryStore.postgres(url) as store:
+        store.put_many([("facts", str(n), {"text": text}) for n, text in enumerate(sentences(400, 9))])
+    found: list[int] = []
+    with MemoryStore.postgres(url) as store:
+
+        def ask(number: int) -> None:
+            store.put("facts", f"mine {number}", {"text": f"word{number}"})
+            assert store.search("facts", f"word{number}")[0].key == f"mine {number}"
+            found.append(len(store.search("facts", "piano", limit=999)))
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 8
+        assert max(found) == 408
 
 
 def ranking(hits: Sequence[ScoredItem]) -> list[tuple[str, float]]:

@@ -14,7 +14,6 @@ from ai_infra.testing.sessions import SessionContract
 
 from tests.postgres.server import Databases
 
-places: dict[Path, str] = {}
 makers: list[Databases] = []
 
 
@@ -23,14 +22,11 @@ def _maker(databases: Databases) -> Iterator[None]:
     makers.append(databases)
     yield
     makers.clear()
-    places.clear()
 
 
 class TestPostgres(SessionContract):
     def open_sessions(self, place: Path, **options: Any) -> SessionStore:
-        if place not in places:
-            places[place] = makers[0].new()
-        return postgres(places[place], pool_size=4, **options)
+        return postgres(**makers[0].schema(place), pool_size=4, **options)
 
 
 WORKER = """

@@ -105,7 +105,7 @@ class Database:
 
                     pool = ConnectionPool(
                         connection_class=self._watched(False),
-                        configure=self._open.add,
+                        configure=self._configure,
                         open=False,
                         **self._options(),
                     )
@@ -123,6 +123,8 @@ class Database:
 
             async def opened(connection: AsyncConnection[Any]) -> None:
                 self._open.add(connection)
+                if self._prepare:
+                    await connection.execute(self._limit())
 
             self._bury()
             pool = AsyncConnectionPool(
@@ -131,6 +133,15 @@ class Database:
             self._pools[loop] = pool
             await pool.open()
         return pool
+
+    def _configure(self, connection: Connection[Any]) -> None:
+        self._open.add(connection)
+        if self._prepare:
+            connection.execute(self._limit())
+
+    def _limit(self) -> bytes:
+        """No statement outlives the operation it belongs to. Behind a pooler the setting would stay behind."""
+        return b"SET statement_timeout = %d" % max(1, round(self.timeout * 1000))
 
     def _options(self) -> dict[str, Any]:
         given = self.dsn.parameters

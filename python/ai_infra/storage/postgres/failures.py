@@ -76,8 +76,10 @@ def judge(error: BaseException, dsn: Dsn) -> Failure:
             StorageTimeoutError(f"other transactions kept this one from finishing ({text})"), Cure.AGAIN
         )
     if state == "57014":
-        timeout = StorageTimeoutError(f"PostgreSQL cancelled the statement ({text}); nothing of it was kept")
-        return Failure(timeout, Cure.NOTHING)
+        timeout = f"PostgreSQL cancelled the statement ({text}); nothing of it was kept"
+        if "statement timeout" in text:
+            timeout += ". Raise timeout=…, or do less in one operation"
+        return Failure(StorageTimeoutError(timeout), Cure.NOTHING)
     if state == "55P03":
         return Failure(StorageTimeoutError(f"a lock was not free in time ({text})"), Cure.NOTHING)
     if state in ("53100", "53200", "53400"):

@@ -7,6 +7,7 @@ from typing import Any
 from ai_infra._flow import Flow
 from ai_infra.errors import ConfigurationError, StorageCorruptError
 from ai_infra.storage.postgres.database import Database
+from ai_infra.storage.postgres.policies import extend
 from ai_infra.storage.postgres.statements import MIGRATIONS, Statements, read
 from ai_infra.storage.postgres.work import Ask, Script, work
 
@@ -45,6 +46,7 @@ def _version(statements: Statements, schema: str) -> Script[int]:
 def _upgrade(statements: Statements, schema: str) -> Script[None]:
     from psycopg import sql
 
+    yield Ask(statements["take_time"], {})
     yield Ask(statements["lock"], {"name": f"ai_infra migration of {schema}"})
     # Somebody else may have done it while we waited for the lock.
     version = yield from _version(statements, schema)
@@ -52,10 +54,24 @@ def _upgrade(statements: Statements, schema: str) -> Script[None]:
         return
     if version == 0:
         yield from _create(statements, schema)
+    else:
+        yield from _check_owner(statements, schema, version)
     for number, file in enumerate(MIGRATIONS[version:], version + 1):
         text = sql.SQL(read(file))
         yield Ask(text.format(schema=sql.Identifier(schema)).as_bytes(None), None)
         yield Ask(statements["set_version"], {"version": str(number)})
+    yield from extend(schema)
+
+
+def _check_owner(statements: Statements, schema: str, version: int) -> Script[None]:
+    rows: list[Any] = yield Ask(statements["owner"], {"schema": schema})
+    owner, owns, role = rows[0]
+    if not owns:
+        raise ConfigurationError(
+            f"schema {schema!r} has version {version} and needs {len(MIGRATIONS)}, and the role {role!r} does not own "
+            f"its tables; upgrade it as {owner!r}: open a store with that role, or run "
+            "ai_infra.storage.postgres.secure(dsn, role=…) again"
+        )
 
 
 def _create(statements: Statements, schema: str) -> Script[None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from ai_infra._core import LocalStore
 from ai_infra.storage.backend import Scored
 
 ROOM = 250_000
-"""Items that the mirrors of one store may hold together; the least used go first."""
+"""Items that the mirrors of one store may hold together; the least used go first. One that is larger stays, alone."""
 OVERHEAD = 100
 """What a mirror costs beyond its items, counted in items."""
 PIECE = 5_000
@@ -83,6 +84,8 @@ class Mirror:
             loaded.take(rows)
         with self._lock:
             if loaded is not None:
+                if self.base() is not None:
+                    return None
                 self._shown = loaded
             elif base is not self.seen:
                 return None
@@ -122,6 +125,7 @@ class Mirrors:
         self._pid = os.getpid()
         self._by_place: OrderedDict[tuple[bytes, bool], Mirror] = OrderedDict()
         self._total = 0
+        self._warned = False
 
     def empty(self) -> Shown:
         """A mirror's content, to be filled."""
@@ -149,6 +153,13 @@ class Mirrors:
                 return
             self._total += weight - mirror.weight
             mirror.weight = weight
+            if weight > ROOM and not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"a namespace of {len(mirror)} items is held in memory by each process that searches it; "
+                    "divide it into several (docs/scaling.md)",
+                    stacklevel=2,
+                )
             while self._total > ROOM and len(self._by_place) > 1:
                 oldest = self._by_place.popitem(last=False)[1]
                 oldest.dropped = True

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ai_infra._flow import Flow, run
 from ai_infra.errors import ConfigurationError
 from ai_infra.storage.postgres.database import Database, share
 from ai_infra.storage.postgres.dsn import Dsn
 from ai_infra.storage.postgres.migrate import ensure_ready
+from ai_infra.storage.postgres.policies import protect
 from ai_infra.storage.postgres.statements import Statements, check_schema
 from ai_infra.storage.postgres.work import Ask, Script, work
-
-if TYPE_CHECKING:
-    from psycopg import sql
 
 
 def secure(dsn: str, *, role: str, schema: str = "ai_infra") -> None:
     """Make the schema, or upgrade it, and protect its tables so that ``role`` sees one tenant at a time.
 
-    Run it as the owner of the schema, once and again after an upgrade of this package. Stores then connect as
-    ``role`` (no superuser, no owner of the schema) with ``tenant="…"`` and ``row_level_security=True``.
+    Run it as the owner of the schema, once and again after an upgrade of this package, which may bring new tables.
+    Stores then connect as ``role`` (no superuser, no owner of the schema) with ``tenant="…"`` and
+    ``row_level_security=True``.
 
     Args:
         dsn: the connection string of the owner.
@@ -36,22 +35,10 @@ def secure(dsn: str, *, role: str, schema: str = "ai_infra") -> None:
     database = share(Dsn(dsn), 1, 30.0, True)
     try:
         run(ensure_ready(database, name))
-        run(work(database, lambda: _protect(Statements("security.sql", name), name, role), atomic=True))
+        run(work(database, lambda: protect(name, role), atomic=True))
     finally:
         if database.release():
             database.close()
-
-
-def _protect(statements: Statements, schema: str, role: str) -> Script[None]:
-    from psycopg import sql
-
-    grantee = sql.Identifier(role)
-    yield Ask(statements.fill("grant", role=grantee), None)
-    yield Ask(statements.fill("grant_sequences", role=grantee), None)
-    for table, _ in (yield Ask(statements["tables"], {"schema": schema})):
-        part: dict[str, sql.Composable] = {"table": sql.Identifier(table)}
-        yield Ask(statements.fill("protect", **part), None)
-        yield Ask(statements.fill("grant_table", role=grantee, **part), None)
 
 
 def ensure_protected(database: Database, schema: str) -> Flow[None]:

@@ -26,7 +26,7 @@ pub use fork::{after_fork, before_fork};
 pub use items::{Embedded, Item, PutRow, Restored, Stamp, Store};
 pub use load::{Content, Loaded};
 pub use models::Pending;
-pub use namespace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Namespace, check_key};
+pub use namespace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_NAMESPACE_PARTS, Namespace, check_key};
 pub use read::Listing;
 pub use search::{Query, Scored};
 pub use sessions::{Head, Sessions, Tail, Turn};

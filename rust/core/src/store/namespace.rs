@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 
 /// The longest namespace, in bytes of UTF-8 over all parts. PostgreSQL's index rows set the bound.
 pub const MAX_NAMESPACE_BYTES: usize = 1_024;
+/// The most parts of a namespace. Each costs a byte more in those index rows, where a namespace, a key and a tenant,
+/// each as long as it may be, must fit together.
+pub const MAX_NAMESPACE_PARTS: usize = 256;
 /// The longest key, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 1_024;
 
@@ -40,6 +43,11 @@ impl Namespace {
             if bytes > MAX_NAMESPACE_BYTES {
                 return Err(Error::InvalidNamespace(format!(
                     "the namespace is longer than {MAX_NAMESPACE_BYTES} bytes; use shorter parts"
+                )));
+            }
+            if count == MAX_NAMESPACE_PARTS {
+                return Err(Error::InvalidNamespace(format!(
+                    "the namespace has more than {MAX_NAMESPACE_PARTS} parts; use fewer"
                 )));
             }
             path.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());

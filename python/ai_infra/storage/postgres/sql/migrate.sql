@@ -18,6 +18,14 @@ SELECT spaces.oid IS NOT NULL,
 FROM (SELECT %(schema)s::name AS wanted) AS asked
 LEFT JOIN pg_namespace AS spaces ON spaces.nspname = wanted
 
+-- name: owner
+SELECT pg_get_userbyid(tables.relowner)::text, pg_has_role(tables.relowner, 'USAGE'), current_user::text
+FROM pg_class AS tables JOIN pg_namespace AS spaces ON spaces.oid = tables.relnamespace
+WHERE spaces.nspname = %(schema)s AND tables.relname = 'meta'
+
+-- name: take_time
+SET LOCAL statement_timeout = 0
+
 -- name: create
 CREATE SCHEMA {schema}
 

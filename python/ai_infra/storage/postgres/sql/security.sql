@@ -31,5 +31,13 @@ JOIN pg_attribute AS columns ON columns.attrelid = tables.oid AND columns.attnam
 WHERE spaces.nspname = %(schema)s AND tables.relkind IN ('r', 'p') AND NOT tables.relispartition
 ORDER BY tables.relname
 
+-- name: roles
+SELECT DISTINCT pg_get_userbyid(given.grantee)::text
+FROM pg_class AS tables
+JOIN pg_namespace AS spaces ON spaces.oid = tables.relnamespace,
+     LATERAL aclexplode(tables.relacl) AS given
+WHERE spaces.nspname = %(schema)s AND tables.relname = 'items' AND given.privilege_type = 'INSERT'
+  AND given.grantee NOT IN (0, tables.relowner)
+
 -- name: role
 SELECT rolname::text, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user
