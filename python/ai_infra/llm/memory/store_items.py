@@ -20,47 +20,47 @@ class MemoryItem:
     __slots__ = ("_row", "_value")
 
     def __init__(self, row: Row) -> None:
-        self._row = row
+        self._row = row  # or a plain tuple with the same fields, which is why they are read by number
         self._value: dict[str, Any] | None = None
 
     @property
     def namespace(self) -> tuple[str, ...]:
         """The parts of the namespace."""
-        return self._row.namespace
+        return self._row[0]
 
     @property
     def key(self) -> str:
         """The key."""
-        return self._row.key
+        return self._row[1]
 
     @property
     def value(self) -> dict[str, Any]:
         """The value; a tuple that was put comes back as a list."""
         if self._value is None:
-            self._value = json.loads(self._row.json)
+            self._value = json.loads(self._row[2])
         return self._value
 
     @property
     def created_at(self) -> datetime:
         """When the key was first written, in UTC; later writes keep it."""
-        return _EPOCH + timedelta(microseconds=self._row.created_at)
+        return _EPOCH + timedelta(microseconds=self._row[3])
 
     @property
     def updated_at(self) -> datetime:
         """When the value was last written, in UTC."""
-        return _EPOCH + timedelta(microseconds=self._row.updated_at)
+        return _EPOCH + timedelta(microseconds=self._row[4])
 
     @property
     def expires_at(self) -> datetime | None:
         """From this moment on the item is gone; None: it stays."""
-        at = self._row.expires_at
+        at = self._row[5]
         return None if at is None else _EPOCH + timedelta(microseconds=at)
 
     @property
     def version(self) -> int:
         """1 for a new item, one more with each write; pass it as ``expected_version`` to change only this
         one."""
-        return self._row.version
+        return self._row[6]
 
     def __eq__(self, other: object) -> bool:
         return self._row == other._row if isinstance(other, MemoryItem) else NotImplemented
@@ -75,7 +75,7 @@ class MemoryItem:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MemoryItem, (self._row,)
+        return MemoryItem, (Row._make(self._row),)
 
 
 class ScoredItem(NamedTuple):
