@@ -23,6 +23,7 @@ __all__ = [
     "TextIndex",
     "VectorIndex",
     "after_fork",
+    "all_finite",
     "before_fork",
     "canonical_filter",
     "canonical_json",
@@ -529,6 +530,9 @@ def local_embed(texts: list[str]) -> bytes:
 
     A text without words has a zero row.
     """
+
+def all_finite(values: Buffer) -> bool:
+    """Whether every value of a contiguous buffer of f32 is a finite number."""
 
 def local_dimensions() -> int:
     """The number of components of the built-in embedder's vectors."""

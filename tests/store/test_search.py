@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import pickle
 import random
 from array import array
 from collections.abc import Sequence
@@ -11,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ai_infra.errors import ConfigurationError, EmbeddingError, EmbeddingMismatchError
+from ai_infra._core import TextIndex
+from ai_infra.errors import ConfigurationError, ConflictError, EmbeddingError, EmbeddingMismatchError
 from ai_infra.llm.memory.store import MemoryStore
 
 from .processes import run
@@ -290,3 +293,70 @@ def test_purge_forgets_vectors_and_indexes(tmp_path: Path) -> None:
         for path in tmp_path.iterdir():
             assert marker not in path.read_bytes()
             assert b"banana" not in path.read_bytes()
+
+
+def plainly(texts: dict[str, str], question: str) -> list[tuple[str, float]]:
+    """The documented score of every item, from the parts that the core also offers on their own."""
+    keys = list(texts)
+    words = TextIndex()
+    words.add([(n, texts[key]) for n, key in enumerate(keys)])
+    hits = words.search(question, limit=len(keys))
+    best = max((score for _, score, _ in hits), default=1.0)
+    by_words = {n: coverage * (0.5 + 0.5 * score / best) for n, score, coverage in hits}
+    fake = Fake()
+    asked = fake.vector(question)
+    scores = []
+    for n, key in enumerate(keys):
+        vector = fake.vector(texts[key])
+        dot = sum(a * b for a, b in zip(asked, vector, strict=True))
+        cosine = dot / math.hypot(*asked) / math.hypot(*vector) if texts[key] else 0.0
+        scores.append((key, 0.5 * by_words.get(n, 0.0) + 0.5 * cosine))
+    return scores
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["sqlite", "memory"])
+def test_a_search_is_the_documented_score_of_every_item(tmp_path: Path, durable: bool) -> None:
+    random_ = random.Random(3)
+    some = [*WORDS, "lesson", "guitar", "violin", "config", "configuration", "the", "jam"]
+    path = tmp_path / "store.db"
+    texts: dict[str, str] = {}
+    with MemoryStore.sqlite(path, embeddings=Fake()) if durable else MemoryStore(embeddings=Fake()) as store:
+        for _ in range(25 * (10 if os.environ.get("AI_INFRA_NIGHTLY") else 1)):
+            fresh = {
+                str(random_.randrange(2_000)): " ".join(random_.choices(some, k=random_.randrange(0, 9)))
+                for _ in range(random_.choice([1, 30, 300]))
+            }
+            store.put_many([("ns", key, {"text": text}) for key, text in fresh.items()])
+            texts.update(fresh)
+            gone = random_.sample(sorted(texts), len(texts) // random_.choice([2, 20]))
+            store.delete_many([("ns", key) for key in gone])
+            for key in gone:
+                del texts[key]
+            question = " ".join(random_.choices([*some, "instrument"], k=3))
+            limit = random_.choice([1, 10, 2_500])
+            hits = store.search("ns", question, limit=limit)
+            plain = dict(plainly(texts, question))
+            assert len({hit.key for hit in hits}) == len(hits) == min(limit, len(plain))
+            for hit, score in zip(hits, sorted(plain.values(), reverse=True), strict=False):
+                assert hit.score == pytest.approx(
+                    plain[hit.key], abs=1e-3
+                )  # vectors are kept as 16-bit floats
+                assert hit.score == pytest.approx(score, abs=1e-3)
+                assert hit.value == {"text": texts[hit.key]}
+
+
+def test_an_item_found_before_is_found_as_it_is_now() -> None:
+    store = MemoryStore(embeddings=Fake())
+    fill(store)
+    first = store.search("fruit", "fig", limit=1)[0]
+    first.value["text"] = "changed by the reader"
+    assert store.search("fruit", "fig", limit=1)[0].value == {"text": "fig", "n": 3}
+    store.put("other", "fig", {"text": "fig"})
+    store.put("fruit", "fig", {"text": "fig", "n": 4})
+    again = store.search("fruit", "fig", limit=1)[0].item
+    assert (again.value, again.version) == ({"text": "fig", "n": 4}, 2)
+    store.delete("fruit", "fig")
+    assert "fig" not in {hit.key for hit in store.search("fruit", "fig")}
+    assert pickle.loads(pickle.dumps(again)) == again
+    with pytest.raises(ConflictError):
+        store.put("fruit", "fig", {}, expected_version=again.version)

@@ -107,7 +107,7 @@ class StoreBackend(Protocol):
         """The live items that answer ``query`` best, best first, by words and by meaning.
 
         Every item has a score, so there are fewer than ``limit`` only where fewer are live, satisfy the
-        filter and reach ``min_score``.
+        filter and reach ``min_score``. Plain tuples ``(row, score)`` will do.
         """
 
     def reembed(self) -> Flow[int]:

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ai_infra._core import Batch as Prepared
 from ai_infra._core import LocalStore, check_query
@@ -122,16 +122,10 @@ class LocalBackend:
             asked: Vector = yield from embed_query(self._embedder, query)
             vector = asked.tobytes()
         window = (limit, min_score)
-        return (
-            yield from _flow(
-                lambda: [
-                    Scored(row, score)
-                    for row, score in self._core.search(
-                        namespace, recursive, query, vector, filter, window, now
-                    )
-                ]
-            )
-        )
+        call = partial(self._core.search, namespace, recursive, query, vector, filter, window, now)
+        found = yield Call(call, partial(asyncio.to_thread, call))
+        # The core's plain tuples have the fields of Scored; to make ten of those costs a tenth of the search.
+        return cast("list[Scored]", found)
 
     def reembed(self) -> Flow[int]:
         """Embed everything anew; readers see the old vectors until all new ones are there."""

@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use crate::conversations::{LocalConversations, filter_matches};
     #[pymodule_export]
-    use crate::embed::{local_dimensions, local_embed, local_model};
+    use crate::embed::{all_finite, local_dimensions, local_embed, local_model};
     #[pymodule_export]
     use crate::fit::FitPlanner;
     #[pymodule_export]

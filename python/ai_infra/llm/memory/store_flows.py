@@ -24,6 +24,9 @@ destroys nothing that others can still read."""
 SWEEP_LIMIT = 500
 
 
+_scored = ScoredItem._make
+
+
 class Unset:
     """The type of a default that is not None."""
 
@@ -154,7 +157,7 @@ class StoreFlows:
             min_score=None if min_score is None else float(min_score),
             now=self._now(),
         )
-        return [ScoredItem(MemoryItem(row), score) for row, score in found]
+        return [_scored((MemoryItem(row), score)) for row, score in found]
 
     def _reembed(self) -> Flow[int]:
         return self._backend.reembed()

@@ -73,11 +73,6 @@ impl Table {
         None
     }
 
-    /// The stem of a row.
-    pub(crate) fn stem(&self, row: u32) -> &'static str {
-        self.key(row as usize).and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
-    }
-
     /// Every other row whose cosine with `row` is above 0.44, and perhaps a few just below.
     #[expect(clippy::unused_self, reason = "the neighbours belong to the table")]
     pub(crate) fn near(&self, row: u32) -> impl Iterator<Item = u32> {

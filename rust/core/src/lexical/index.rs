@@ -82,9 +82,13 @@ impl TextIndex {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::collections::HashMap;
+
     use super::TextIndex;
+    use crate::lexical::{Query, Vocab, terms};
+    use crate::rank::{idf, saturate};
 
     fn index(texts: &[&str]) -> TextIndex {
         let mut ix = TextIndex::new();
@@ -103,6 +107,82 @@ mod tests {
         ]);
         assert_eq!(ix.search("What about the keyboard?", 3, None)[0].key, 1);
         assert_eq!(ix.search("What does she do with statistics?", 3, None)[0].key, 0);
+    }
+
+    /// What the module promises, written down plainly: BM25 over the words as they are now.
+    fn plainly(texts: &HashMap<u64, String>, question: &str) -> Vec<(u64, f32, f32)> {
+        let held: Vec<(u64, Vec<String>)> = texts.iter().map(|(key, text)| (*key, terms(text))).collect();
+        let mut vocab = Vocab::default();
+        held.iter().flat_map(|(_, terms)| terms).for_each(|term| {
+            vocab.acquire(term);
+        });
+        let n = held.len() as f32;
+        let mean = held.iter().map(|(_, terms)| terms.len()).sum::<usize>() as f32 / n.max(1.0);
+        let count = |terms: &[String], id: u32| terms.iter().filter(|t| *t == vocab.text(id)).count() as f32;
+        let rarity = |id: u32| idf(n, held.iter().filter(|(_, t)| count(t, id) > 0.0).count() as f32);
+        let query = Query::new(question, &vocab, true);
+        let worths = query.terms.iter().map(|asked| match asked.matches.first() {
+            Some((own, weight)) if *weight >= 1.0 => rarity(*own),
+            Some(_) => asked.matches.iter().map(|(id, _)| rarity(*id)).fold(0.0, f32::max),
+            None => idf(n, 0.0),
+        });
+        let worths: Vec<f32> = worths.collect();
+        let whole: f32 = worths.iter().sum();
+        let mut hits = Vec::new();
+        for (key, terms) in &held {
+            let (mut score, mut covered) = (0.0, 0.0);
+            for (asked, worth) in query.terms.iter().zip(&worths) {
+                let each = asked.matches.iter();
+                let each =
+                    each.map(|(id, weight)| count(terms, *id) * weight * (rarity(*id) / worth).min(1.0));
+                let most = each.fold(0.0, f32::max);
+                score += worth * saturate(most, terms.len() as f32 / mean.max(1.0));
+                covered += worth * most.min(1.0);
+            }
+            if score > 0.0 {
+                hits.push((*key, score, (covered / whole).min(1.0)));
+            }
+        }
+        hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        hits
+    }
+
+    #[test]
+    fn any_history_gives_what_the_texts_give_plainly() {
+        let words =
+            "guitar violin music lesson deadline config configuration auth zug bahn 猫 黒猫 May 2024 the is";
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut state = 5_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let mut ix = TextIndex::new();
+        let mut texts = HashMap::new();
+        for step in 0..3_000 {
+            let key = random(120) as u64;
+            if random(3) == 0 {
+                assert_eq!(ix.remove(key), texts.remove(&key).is_some());
+            } else {
+                let mut text: Vec<String> =
+                    (0..random(9)).map(|_| words[random(words.len())].to_owned()).collect();
+                text.push(format!("x{}", random(500)));
+                ix.add(key, &text.join(" "));
+                texts.insert(key, text.join(" "));
+            }
+            if step % 60 == 0 {
+                let question =
+                    [words[random(words.len())], words[random(words.len())], "instrument x7"].join(" ");
+                let (found, plain) = (ix.search(&question, usize::MAX, None), plainly(&texts, &question));
+                assert_eq!(found.len(), plain.len(), "{question}");
+                for hit in &found {
+                    let (_, score, coverage) = plain.iter().find(|(key, ..)| *key == hit.key).unwrap();
+                    assert!((hit.score - score).abs() < 1e-4 && (hit.coverage - coverage).abs() < 1e-5);
+                }
+                assert!(found.is_sorted_by(|a, b| (b.score, a.key) <= (a.score, b.key)));
+            }
+        }
+        assert_eq!(ix.len(), texts.len());
     }
 
     #[test]

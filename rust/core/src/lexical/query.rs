@@ -102,7 +102,7 @@ fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
         let mut near: Vec<(f32, u32)> = Vec::new();
         if let Some(row) = row {
             for other in table().near(row) {
-                let Some(id) = vocab.id(table().stem(other)) else { continue };
+                let Some(id) = vocab.at_row(other) else { continue };
                 let cosine = table().cosine(row, other);
                 if cosine > NEAR && !vocab.is_dull(id) && own != Some(id) {
                     let share = FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR);
@@ -167,7 +167,7 @@ fn abbreviated(a: &str, b: &str) -> Option<f32> {
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
-    use super::{Query, shared_beginning};
+    use super::{MONTHS, NEAR, Query, abbreviated, shared_beginning, table};
     use crate::lexical::vocab::Vocab;
 
     fn matches(question: &str, held: &[&str]) -> Vec<String> {
@@ -193,5 +193,47 @@ mod tests {
         assert_eq!(shared_beginning("20240101", "20240102"), None);
         assert_eq!(matches("authentication issue", &["auth", "author"]), ["auth"]);
         assert_eq!(shared_beginning("猫", "黒猫"), Some(1.0));
+    }
+
+    /// Looking at the neighbours and at one beginning finds what looking at every term finds.
+    #[test]
+    fn no_relative_is_missed() {
+        let held = "violin guitar lesson config configur authent auth author книга книги книгу школа 黒猫 猫背 犬 zürich \
+                    zurichs may june 2024 2025 the play game a ab abc abcd abcde kubernet kubernetesx";
+        let mut v = Vocab::default();
+        let ids: Vec<u32> = held.split_whitespace().map(|text| v.acquire(text)).collect();
+        for asked in [
+            "instrument",
+            "auth",
+            "configuration",
+            "книг",
+            "猫",
+            "kubernetes",
+            "zurich",
+            "play",
+            "abcdef",
+            "2023",
+        ] {
+            let query = Query::new(asked, &v, true);
+            let term = &query.terms[0].term;
+            let row = table().row(term);
+            let near = |id: &&u32| {
+                let text = v.text(**id);
+                let form =
+                    || shared_beginning(term, text).filter(|_| row.is_none()).or(abbreviated(term, text));
+                text != term
+                    && match (row, v.row(**id)) {
+                        (Some(a), Some(b)) => table().cosine(a, b) > NEAR && !v.is_dull(**id),
+                        _ => form().is_some(),
+                    }
+            };
+            let mut every: Vec<u32> = ids.iter().filter(near).copied().collect();
+            let mut found: Vec<u32> = query.terms[0].matches.iter().map(|(id, _)| *id).collect();
+            found.retain(|id| v.text(*id) != term);
+            (every.sort_unstable(), found.sort_unstable());
+            // A number or a month stands for itself.
+            let fixed = MONTHS.contains(&term.as_str()) || term.contains(|c: char| c.is_ascii_digit());
+            assert_eq!(found, if fixed { Vec::new() } else { every }, "{asked}");
+        }
     }
 }

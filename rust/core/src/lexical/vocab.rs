@@ -19,6 +19,11 @@ fn hash(text: &str) -> u64 {
     xxh3_64_with_seed(text.as_bytes(), *SEED)
 }
 
+/// Rows are few and nobody's choice: a multiplication spreads them well enough.
+fn row_hash(row: u32) -> u64 {
+    u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// The first four bytes of a text of at least four; what shares a beginning shares them.
 fn head(text: &str) -> u32 {
     text.as_bytes().first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes))
@@ -46,6 +51,8 @@ pub(crate) struct Vocab {
     /// The [`head`] of each term; 0 for a number that is free.
     heads: Vec<u32>,
     ids: HashTable<u32>,
+    /// Those that are in the word table, by their row.
+    by_row: HashTable<u32>,
     free: Vec<u32>,
     /// Bytes of `texts` whose term is gone.
     waste: usize,
@@ -92,6 +99,10 @@ impl Vocab {
         }
         let (texts, entries) = (&self.texts, &self.entries);
         self.ids.insert_unique(hash(text), id, |id| hash(text_of(texts, entries, *id)));
+        if entry.row != NO_ROW {
+            let row = |id: &u32| entries.get(*id as usize).map_or(NO_ROW, |entry| entry.row);
+            self.by_row.insert_unique(row_hash(entry.row), id, |id| row_hash(row(id)));
+        }
         id
     }
 
@@ -104,6 +115,9 @@ impl Vocab {
         }
         let old = *entry;
         if let Ok(found) = self.ids.find_entry(hash(self.text(id)), |other| *other == id) {
+            found.remove();
+        }
+        if let Ok(found) = self.by_row.find_entry(row_hash(old.row), |other| *other == id) {
             found.remove();
         }
         if let (Some(entry), Some(head)) =
@@ -133,6 +147,11 @@ impl Vocab {
 
     pub(crate) fn id(&self, text: &str) -> Option<u32> {
         self.ids.find(hash(text), |id| self.text(*id) == text).copied()
+    }
+
+    /// The number of the term at a row of the word table.
+    pub(crate) fn at_row(&self, row: u32) -> Option<u32> {
+        self.by_row.find(row_hash(row), |id| self.row(*id) == Some(row)).copied()
     }
 
     pub(crate) fn text(&self, id: u32) -> &str {

@@ -12,18 +12,18 @@ use crate::embed;
 use crate::error::Result;
 use crate::lexical::{Documents, Gain};
 use crate::validate::{parse, text_of};
-use crate::vectors::{Fusion, Options, VectorIndex};
+use crate::vectors::{Fusion, Options, Precision, VectorIndex};
 
 /// What the words of a text and its vector each give to a score.
 const WORDS: f32 = 0.5;
 const VECTOR: f32 = 0.5;
 
 /// Asked for beyond the limit, for those that have expired.
-const SPARE: usize = 16;
+const SPARE: usize = 2;
 /// Vectors handed on together.
 const BATCH: usize = 256;
 /// Bytes of found items that an index keeps, and the largest of them.
-const KEPT_BYTES: usize = 256 * 1024;
+const KEPT_BYTES: usize = 512 * 1024;
 const KEPT_ITEM: usize = 8 * 1024;
 
 /// The index of one namespace as it was at one generation. Text and vector of an item have the same number.
@@ -211,7 +211,7 @@ impl NamespaceIndex {
         let fitting = self.vectors.take().filter(|vectors| vectors.dimensions() == dimensions);
         let vectors = match fitting {
             Some(vectors) => vectors,
-            None => VectorIndex::new(dimensions, Options::default())?,
+            None => VectorIndex::new(dimensions, Options { precision: Precision::I8, ..Options::default() })?,
         };
         let done = vectors.replace_many(&numbers, &values);
         self.vectors = Some(vectors);

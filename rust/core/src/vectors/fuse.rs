@@ -46,7 +46,8 @@ impl VectorIndex {
         let table = &state.table;
         let query = table.query(&unit);
         let total = |id: u64, cosine: f32| ((fusion.base)(id) + fusion.weight * cosine).clamp(0.0, 1.0);
-        let scan = |among: Among<'_>| table.scan_by(&query, fusion.k, among, total, &fusion.name);
+        let scan =
+            |among: Among<'_>| table.scan_by(&query, fusion.k, among, (fusion.weight, total), &fusion.name);
         let wanted = Search { exact: fusion.exact, ..Search::best(fusion.k + fusion.k / 2 + 8) };
         let near = self.propose(&state, &unit, &query, &wanted, None);
         let hits = match near.as_deref() {

@@ -15,6 +15,9 @@ const STRIDE: usize = 64;
 /// Values from which the shorter scan over codes is worth its second pass.
 const CODES_PAY: usize = 1 << 21;
 
+/// What a cosine over codes may be off by. Rounding adds up to a spread of about 0.001; this is many times that.
+const CODES_ERR: f32 = 0.01;
+
 /// A multiply-and-fold hash for 64-bit ids, seeded so that ids cannot be chosen to collide.
 #[derive(Clone, Debug)]
 pub struct IdHash(u64);
@@ -227,7 +230,7 @@ impl Table {
         {
             let mut dots = [0i32; STRIDE];
             let offset = 128 * sum;
-            let proposed = self.collect(codes, proposals, f32::NEG_INFINITY, among, |slots, rows, out| {
+            let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
                 // SAFETY: the kernels come from `Kernels::available`.
                 unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
                 for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
@@ -235,7 +238,8 @@ impl Table {
                     let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
                     *out = (dot - offset) as f32 * scale;
                 }
-            });
+            };
+            let proposed = self.collect(codes, proposals, f32::NEG_INFINITY, among, score, |id| id);
             let slots: Vec<u32> = proposed.iter().filter_map(|hit| self.slot(hit.id)).collect();
             return self.exact_scan(query, k, min, Among::Slots(&slots));
         }
@@ -244,10 +248,11 @@ impl Table {
 
     fn exact_scan(&self, query: &Query, k: usize, min: f32, among: Among<'_>) -> Vec<Hit> {
         let kernel = if self.precision == Precision::F32 { self.kernels.floats } else { self.kernels.halves };
-        let mut hits = self.collect(&self.exact, k, min, among, |_, rows, out| {
+        let score = |_: &[u32], rows: &[&[Line]], out: &mut [f32]| {
             // SAFETY: the kernels come from `Kernels::available`.
             unsafe { kernel(&query.floats, rows, out) };
-        });
+        };
+        let mut hits = self.collect(&self.exact, k, min, among, score, |id| id);
         for hit in &mut hits {
             // Rounding can carry the product of two unit vectors just past 1.
             hit.score = hit.score.clamp(-1.0, 1.0);
@@ -255,41 +260,57 @@ impl Table {
         hits
     }
 
-    /// The exact best `k` among `among` by `total(id, cosine)`, best first; `name(id)` is what their hits are called,
-    /// and of equal ones the lower name comes first.
+    /// The best `k` among `among` by `total(id, cosine)`, best first; `name(id)` is what their hits are called, and of
+    /// equal ones the lower name comes first. `total` never grows by more than `slope` times what the cosine grows.
     pub fn scan_by(
         &self,
         query: &Query,
         k: usize,
         among: Among<'_>,
-        total: impl Fn(u64, f32) -> f32,
+        (slope, total): (f32, impl Fn(u64, f32) -> f32),
         name: impl Fn(u64) -> u64,
     ) -> Vec<Hit> {
+        let id = |slot: &u32| self.ids.get(*slot as usize).copied().unwrap_or_default();
         let kernel = if self.precision == Precision::F32 { self.kernels.floats } else { self.kernels.halves };
-        let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
-            // SAFETY: the kernels come from `Kernels::available`.
-            unsafe { kernel(&query.floats, rows, out) };
-            for (out, slot) in out.iter_mut().zip(slots) {
-                let id = self.ids.get(*slot as usize).copied().unwrap_or_default();
-                *out = total(id, out.clamp(-1.0, 1.0));
-            }
+        let exact = |among: Among<'_>| {
+            let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
+                // SAFETY: the kernels come from `Kernels::available`.
+                unsafe { kernel(&query.floats, rows, out) };
+                for (out, slot) in out.iter_mut().zip(slots) {
+                    *out = total(id(slot), out.clamp(-1.0, 1.0));
+                }
+            };
+            self.collect(&self.exact, k, f32::NEG_INFINITY, among, score, &name)
         };
-        self.collect_named(&self.exact, k, f32::NEG_INFINITY, among, score, name)
+        let proposals = k.saturating_add(k / 2 + 32);
+        if let (Some((lines, scale, sum)), Some((codes, scales)), Among::All) =
+            (&query.codes, &self.codes, among)
+            && self.len() / 4 > proposals
+        {
+            let mut dots = [0i32; STRIDE];
+            let offset = 128 * sum;
+            let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
+                // SAFETY: the kernels come from `Kernels::available`.
+                unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
+                for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
+                    let scale = scale * scales.get(*slot as usize).copied().unwrap_or(0.0);
+                    *out = total(id(slot), (dot - offset) as f32 * scale);
+                }
+            };
+            let proposed = self.collect(codes, proposals, f32::NEG_INFINITY, among, score, |id| id);
+            let slots: Vec<u32> = proposed.iter().filter_map(|hit| self.slot(hit.id)).collect();
+            let hits = exact(Among::Slots(&slots));
+            let outside = proposed.last().map_or(0.0, |hit| hit.score) + slope * CODES_ERR;
+            if hits.get(k.saturating_sub(1)).is_some_and(|last| last.score > outside) {
+                return hits;
+            }
+            // Too many are level with the last one for codes to tell them apart.
+        }
+        exact(among)
     }
 
-    /// Scores rows a stride at a time with `score(slots, rows, out)` and keeps the best.
+    /// Scores rows a stride at a time with `score(slots, rows, out)` and keeps the best under their names.
     fn collect(
-        &self,
-        table: &Rows,
-        k: usize,
-        min: f32,
-        among: Among<'_>,
-        score: impl FnMut(&[u32], &[&[Line]], &mut [f32]),
-    ) -> Vec<Hit> {
-        self.collect_named(table, k, min, among, score, |id| id)
-    }
-
-    fn collect_named(
         &self,
         table: &Rows,
         k: usize,

@@ -1,0 +1,356 @@
+"""Hybrid search beside peers, in one run: ``MemoryStore.search`` and the searches of other stores.
+
+    pip install -r benches/requirements.txt
+    python benches/store/search.py [--sizes 100 1000 10000] [--dims 384 1536] [--namespaces 0] [--only ours ...]
+
+Every store holds the same texts (about 100 characters, words by Zipf's law) with the same vectors (a mixture of 64
+Gaussians, of which each has favourite words) and is asked the same questions, whose vectors an embedder looks up. No
+question comes twice. Medians in microseconds.
+
+``ours`` weighs words and vectors together; the peers search by vector only. It is asked twice: with words of the
+mixture the vector is from, which many items have, and with words that no item has, so that the vector decides alone.
+That second result is what recall@10 is measured on, against the exact answer. The ratio is that of the fastest peer
+store to ours with words. numpy, hnswlib, usearch and our own index without a store are no stores: they keep no texts
+and nothing outlives them. Peers that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import importlib.util
+import pydoc_data.topics
+import re
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+K = 10
+MIXTURE = 64
+VOCABULARY = 20_000
+STORES = ("sqlite-vec", "chromadb", "langgraph sqlite", "langgraph memory")
+
+Ask = Callable[[int], Sequence[int]]
+"""Answers question number n with the numbers of the best items."""
+
+
+class Data:
+    """Texts with their vectors, and questions with theirs."""
+
+    def __init__(self, items: int, dims: int, questions: int) -> None:
+        rng = np.random.default_rng(items + dims)
+        counts = collections.Counter(
+            word
+            for text in pydoc_data.topics.topics.values()
+            for word in re.findall("[a-z]{2,}", text.lower())
+        )
+        words = [word for word, _ in counts.most_common()]
+        syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
+        made: set[str] = set()
+        while len(words) + len(made) < VOCABULARY:
+            made.add("".join(rng.choice(syllables, rng.integers(2, 5))))
+        words += sorted(made - set(words))
+        self._words = np.array(words)
+        self._odds = 1 / np.arange(1, len(words) + 1)
+        self._odds /= self._odds.sum()
+        centres = rng.normal(size=(MIXTURE, dims))
+        self._centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+        self._favourites = np.array(
+            [rng.choice(len(words), 200, replace=False, p=self._odds) for _ in range(MIXTURE)]
+        )
+        self.vectors, self.texts = self._make(rng, items)
+        self.asked, texts = self._make(rng, questions)
+        # The last words of a text are its mixture's own.
+        self.questions = [" ".join(text.split()[-6:]) for text in texts]
+        self.unknown = [f"qxz{n}q wvq{n}z" for n in range(questions)]
+        self._known = dict(zip(self.texts, self.vectors, strict=True))
+        self._known.update(zip(self.questions, self.asked, strict=True))
+        self._known.update(zip(self.unknown, self.asked, strict=True))
+
+    def _make(self, rng: np.random.Generator, count: int) -> tuple[Any, list[str]]:
+        of = rng.integers(0, MIXTURE, count)
+        dims = self._centres.shape[1]
+        vectors = np.empty((count, dims), dtype=np.float32)
+        for start in range(0, count, 10_000):
+            part = self._centres[of[start : start + 10_000]]
+            part = part + rng.normal(size=part.shape) * (0.8 / dims**0.5)
+            vectors[start : start + 10_000] = part / np.linalg.norm(part, axis=1, keepdims=True)
+        common = rng.choice(len(self._words), (count, 10), p=self._odds)
+        own = np.take_along_axis(self._favourites[of], rng.integers(0, 200, (count, 7)), axis=1)
+        rows = self._words[np.hstack([common, own])]
+        # The number keeps texts apart, as names and dates do.
+        return vectors, [f"{n} {' '.join(row)}" for n, row in enumerate(rows)]
+
+    def exact(self) -> list[set[int]]:
+        """The ten nearest items of every question."""
+        found = []
+        for start in range(0, len(self.asked), 50):
+            scores = self.asked[start : start + 50] @ self.vectors.T
+            found += [set(row) for row in np.argpartition(-scores, K - 1, axis=1)[:, :K].tolist()]
+        return found
+
+    # An embedder, as every store here takes it.
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Any]:
+        return [self._known[text] for text in texts]
+
+    def embed_query(self, text: str) -> Any:
+        return self._known[text]
+
+
+@contextmanager
+def ours(data: Data, folder: Path | None, questions: list[str]) -> Iterator[Ask]:
+    from ai_infra.llm.memory.store import MemoryStore
+
+    store = (
+        MemoryStore.sqlite(folder / "ours.db", embeddings=data) if folder else MemoryStore(embeddings=data)
+    )
+    with store:
+        rows = [("bench", str(n), {"text": text}) for n, text in enumerate(data.texts)]
+        for start in range(0, len(rows), 5_000):
+            store.put_many(rows[start : start + 5_000])
+        before, memory = time.perf_counter(), _resident()
+        store.search("bench", data.unknown[0])
+        print(f"  first search {time.perf_counter() - before:.2f} s, its index {_resident() - memory:.0f} MB")
+        if len(rows) >= 50_000:
+            _settle(lambda: store.search("bench", data.unknown[0]))
+        yield lambda n: [int(hit.key) for hit in store.search("bench", questions[n], limit=K)]
+
+
+def _resident() -> float:
+    """Memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def _settle(ask: Callable[[], Any]) -> None:
+    """Wait until the graph that is built in the background serves: the processor is idle again."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < 1_800:
+        used = time.process_time()
+        time.sleep(2)
+        if time.process_time() - used < 0.2:
+            break
+    ask()
+    print(f"  graph built {time.perf_counter() - start:.0f} s later, the process has {_resident():.0f} MB")
+
+
+@contextmanager
+def langgraph(data: Data, folder: Path | None) -> Iterator[Ask]:
+    from langgraph.store.base import PutOp
+    from langgraph.store.memory import InMemoryStore
+    from langgraph.store.sqlite import SqliteStore
+
+    index: Any = {"dims": data.vectors.shape[1], "embed": _Lists(data), "fields": ["text"]}
+    rows = [PutOp(("bench",), str(n), {"text": text}) for n, text in enumerate(data.texts)]
+
+    def ask(store: Any) -> Ask:
+        for start in range(0, len(rows), 1_000):
+            store.batch(rows[start : start + 1_000])
+        return lambda n: [int(hit.key) for hit in store.search(("bench",), query=data.questions[n], limit=K)]
+
+    if folder is None:
+        yield ask(InMemoryStore(index=index))
+    else:
+        with SqliteStore.from_conn_string(str(folder / "langgraph.db"), index=index) as store:
+            store.setup()
+            yield ask(store)
+
+
+class _Lists:
+    """The embedder as LangGraph wants it: lists, made before they are asked for."""
+
+    def __new__(cls, data: Data) -> Any:
+        from langchain_core.embeddings import Embeddings
+
+        lists = {text: vector.tolist() for text, vector in zip(data.questions, data.asked, strict=True)}
+
+        class Lists(Embeddings):
+            def embed_documents(self, texts: list[str]) -> list[list[float]]:
+                return [vector.tolist() for vector in data.embed_documents(texts)]
+
+            def embed_query(self, text: str) -> list[float]:
+                return lists[text]
+
+        return Lists()
+
+
+@contextmanager
+def sqlite_vec(data: Data, folder: Path) -> Iterator[Ask]:
+    import apsw
+    import sqlite_vec
+
+    db = apsw.Connection(str(folder / "vec.db"))
+    db.enable_load_extension(True)
+    db.load_extension(sqlite_vec.loadable_path())
+    db.execute("PRAGMA journal_mode=WAL")
+    dims = data.vectors.shape[1]
+    db.execute(f"CREATE VIRTUAL TABLE items USING vec0(v float[{dims}] distance_metric=cosine, +value TEXT)")
+    db.execute("BEGIN")
+    db.executemany(
+        "INSERT INTO items (rowid, v, value) VALUES (?, ?, ?)",
+        ((n, v.tobytes(), t) for n, (v, t) in enumerate(zip(data.vectors, data.texts, strict=True))),
+    )
+    db.execute("COMMIT")
+    sql = "SELECT rowid, value FROM items WHERE v MATCH ? AND k = ? ORDER BY distance"
+    yield lambda n: [row for row, _ in db.execute(sql, (data.embed_query(data.questions[n]).tobytes(), K))]
+    db.close()
+
+
+@contextmanager
+def chroma(data: Data, folder: Path) -> Iterator[Ask]:
+    import chromadb
+
+    client = chromadb.PersistentClient(str(folder / "chroma"))
+    held = client.create_collection("bench", configuration={"hnsw": {"space": "cosine"}})
+    for start in range(0, len(data.texts), 5_000):
+        part = range(start, min(start + 5_000, len(data.texts)))
+        held.add(
+            ids=[str(n) for n in part],
+            embeddings=data.vectors[part.start : part.stop],
+            documents=data.texts[part.start : part.stop],
+        )
+
+    def ask(n: int) -> list[int]:
+        found = held.query(query_embeddings=[data.embed_query(data.questions[n])], n_results=K)
+        return [int(key) for key in found["ids"][0]]
+
+    yield ask
+
+
+@contextmanager
+def floors(data: Data, name: str) -> Iterator[Ask]:
+    dims, count = data.vectors.shape[1], len(data.texts)
+    if name == "numpy":
+
+        def scan(n: int) -> Any:
+            scores = data.vectors @ data.asked[n]
+            best = np.argpartition(-scores, min(K, count - 1))[:K]
+            return best[np.argsort(-scores[best])]
+
+        yield scan
+    elif name == "our index alone":
+        from ai_infra._core import VectorIndex
+
+        index = VectorIndex(dims)
+        index.add_many(np.arange(count, dtype=np.uint64), data.vectors)
+        index.settle(1_800)
+        yield lambda n: [item for item, _ in index.search(data.asked[n], K)]
+    elif name == "hnswlib":
+        import hnswlib
+
+        graph = hnswlib.Index("cosine", dims)
+        graph.init_index(count)
+        graph.set_num_threads(1)
+        graph.add_items(data.vectors, np.arange(count), num_threads=2)
+        graph.set_ef(100)
+        yield lambda n: graph.knn_query(data.asked[n], K)[0][0]
+    else:
+        from usearch.index import Index
+
+        other = Index(ndim=dims, metric="cos", dtype="f16", expansion_search=100)
+        other.add(np.arange(count), data.vectors)
+        yield lambda n: other.search(data.asked[n], K).keys
+
+
+def sides(data: Data, folder: Path) -> Iterator[tuple[str, str, Any]]:
+    """Name, the module it needs, and how it is opened."""
+    yield "ours, file", "ai_infra", lambda: ours(data, folder, data.questions)
+    yield "ours, memory", "ai_infra", lambda: ours(data, None, data.questions)
+    yield "ours, unknown words", "ai_infra", lambda: ours(data, None, data.unknown)
+    yield "sqlite-vec", "sqlite_vec", lambda: sqlite_vec(data, folder)
+    yield "chromadb", "chromadb", lambda: chroma(data, folder)
+    yield "langgraph sqlite", "langgraph.store.sqlite", lambda: langgraph(data, folder)
+    yield "langgraph memory", "langgraph", lambda: langgraph(data, None)
+    for name, module in (("numpy", "numpy"), ("our index alone", "ai_infra"), ("hnswlib", "hnswlib"),
+                         ("usearch", "usearch")):  # fmt: skip
+        yield name, module, lambda name=name: floors(data, name)
+
+
+def measure(ask: Ask, data: Data) -> tuple[float, float]:
+    """The median time of a question in microseconds, and recall@10."""
+    exact = data.exact()
+    ask(0)
+    times, hits, start = [], 0, time.perf_counter()
+    for n in range(1, len(data.asked)):
+        before = time.perf_counter()
+        found = ask(n)
+        times.append(time.perf_counter() - before)
+        hits += len(exact[n].intersection(int(item) for item in found))
+        if time.perf_counter() - start > 20 and n >= 20:
+            break
+    return statistics.median(times) * 1e6, hits / (len(times) * min(K, len(data.texts)))
+
+
+def run(items: int, dims: int, questions: int, only: list[str], langgraph_to: int) -> None:
+    data = Data(items, dims, questions)
+    print(f"{items:,} items of {dims} dimensions")
+    results: dict[str, tuple[float, float]] = {}
+    for name, module, _ in sides(data, Path()):
+        slow = name.startswith("langgraph") and items > langgraph_to
+        if (only and name not in only) or slow or importlib.util.find_spec(module) is None:
+            continue
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            # The folder is made anew for each side.
+            again = {side: opened for side, _, opened in sides(data, Path(folder))}
+            with again[name]() as ask:
+                results[name] = measure(ask, data)
+    stores = [results[name][0] for name in STORES if name in results]
+    for name, (median, recall) in results.items():
+        ratio = f"  {min(stores) / median:6.1f} x" if stores and name.startswith("ours") else ""
+        shown = "       -" if name in ("ours, file", "ours, memory") else f"{recall:8.3f}"
+        print(f"  {name:20} {median:10.1f} us  recall {shown}{ratio}")
+
+
+def many(count: int, dims: int) -> None:
+    """Search in one of many namespaces of a hundred items."""
+    from ai_infra.llm.memory.store import MemoryStore
+
+    data = Data(100 * count, dims, 500)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        MemoryStore.sqlite(f"{folder}/o.db", embeddings=data) as store,
+    ):
+        rows = [(("user", str(n // 100)), str(n), {"text": text}) for n, text in enumerate(data.texts)]
+        for start in range(0, len(rows), 5_000):
+            store.put_many(rows[start : start + 5_000])
+        print(f"{count:,} namespaces of 100 items of {dims} dimensions")
+        for name in ("first search", "again"):
+            times = []
+            for n, question in enumerate(data.questions if name == "first search" else data.unknown):
+                where = ("user", str(n * 7919 % count))
+                before = time.perf_counter()
+                store.search(where, question, limit=K)
+                times.append(time.perf_counter() - before)
+            print(f"  {name:20} {statistics.median(times) * 1e6:10.1f} us")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1_000, 10_000])
+    parser.add_argument("--dims", type=int, nargs="*", default=[384])
+    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--namespaces", type=int, default=0, help="also so many of 100 items")
+    parser.add_argument("--only", nargs="*", default=[], help="the names of the sides to run")
+    parser.add_argument(
+        "--langgraph-to", type=int, default=10_000, help="the largest size langgraph is run at"
+    )
+    options = parser.parse_args()
+    for dims in options.dims:
+        for size in options.sizes:
+            run(size, dims, options.questions, options.only, options.langgraph_to)
+        if options.namespaces:
+            many(options.namespaces, dims)
+
+
+if __name__ == "__main__":
+    main()
