@@ -52,13 +52,13 @@ class Mirror:
     def __init__(self, model: str | None) -> None:
         self._model = model
         self._lock = threading.Lock()
-        self._shown = Shown(model)
+        self._shown: Shown | None = None
         self.seen: Seen | None = None
         self.weight = 0
         self.dropped = False
 
     def __len__(self) -> int:
-        return self._shown.count
+        return 0 if self._shown is None else self._shown.count
 
     def base(self) -> Seen | None:
         """What to ask the changes since; None: ask for everything."""
@@ -86,17 +86,18 @@ class Mirror:
             if loaded is not None:
                 if self.base() is not None:
                     return None
-                self._shown = loaded
-            elif base is not self.seen:
+                shown = self._shown = loaded
+            elif base is None or base is not self.seen or self._shown is None:
                 return None
             else:
                 self.seen = None
-                if base is None or (base.start, base.model) != (start, model):
+                if (base.start, base.model) != (start, model):
                     return None
-                self._shown.take(rows)
+                shown = self._shown
+                shown.take(rows)
             self.seen = Seen(snapshot, start, model, time.monotonic())
             namespace, recursive, query, vector, filter, window = search
-            found = self._shown.core.search(namespace, recursive, query, vector, filter, window, now)
+            found = shown.core.search(namespace, recursive, query, vector, filter, window, now)
         return [Scored(row, score) for row, score in found]
 
 
