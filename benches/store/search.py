@@ -18,11 +18,15 @@ from __future__ import annotations
 
 import argparse
 import collections
+import importlib
 import importlib.util
+import json
 import pydoc_data.topics
 import re
 import resource
+import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -144,6 +148,9 @@ def _settle(ask: Callable[[], Any]) -> None:
 
 @contextmanager
 def langgraph(data: Data, folder: Path | None) -> Iterator[Ask]:
+    if not hasattr(sqlite3.Connection, "enable_load_extension"):
+        # This Python was built without; SqliteStore needs it.
+        sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
     from langgraph.store.base import PutOp
     from langgraph.store.memory import InMemoryStore
     from langgraph.store.sqlite import SqliteStore
@@ -174,7 +181,9 @@ class _Lists:
 
         class Lists(Embeddings):
             def embed_documents(self, texts: list[str]) -> list[list[float]]:
-                return [vector.tolist() for vector in data.embed_documents(texts)]
+                # SqliteStore embeds the whole value as JSON.
+                plain = [json.loads(text)["text"] if text.startswith("{") else text for text in texts]
+                return [vector.tolist() for vector in data.embed_documents(plain)]
 
             def embed_query(self, text: str) -> list[float]:
                 return lists[text]

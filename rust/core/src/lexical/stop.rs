@@ -134,7 +134,7 @@ pub(crate) fn subject(words: &[String], stems: &[String]) -> (Language, Vec<bool
 #[cfg(test)]
 mod tests {
     use super::subject;
-    use crate::lexical::stem::stem;
+    use crate::lexical::stem;
     use crate::lexical::token::words;
 
     fn kept(text: &str) -> Vec<String> {
