@@ -34,7 +34,7 @@ from tests.trust.hostile import (
     value,
 )
 
-ALLOWED = (AIInfraError, TypeError, ValueError, OverflowError, Mine)
+ALLOWED = (AIInfraError, TypeError, ValueError, IndexError, OverflowError, BufferError, Mine)
 """Ours, what Python itself says of an argument of the wrong type, shape or size, and what the argument raises."""
 
 DIMENSIONS = 4
@@ -105,6 +105,7 @@ FUNCTIONS: Calls = {
     "message_passages": [strings],
     "search_terms": [texts],
     "word_stems": [strings],
+    "all_finite": [argument(floats(DIMENSIONS))],
     "after_fork": [],
 }
 
@@ -160,6 +161,7 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
             "__contains__": [numbers],
         },
     ),
+    "Row": ([namespace, texts, document, now, now, argument(one_of(None, 1)), numbers], {"__repr__": []}),
     "TextIndex": (
         [],
         {
@@ -219,6 +221,20 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
                 argument(lambda d: BATCH.prepare([("a", "k", {"a": "x"}, None, None, None)])),
                 listed(pair),
                 now,
+            ],
+            "load": [
+                listed(
+                    tupled(
+                        argument(one_of(b"a\0", b"a\0b\0", b"", b"a", b"\xff\0", None)),
+                        text,
+                        or_hostile(one_of('{"a":1}', None, "{")),
+                        now,
+                        now,
+                        argument(one_of(None, 1)),
+                        number,
+                        argument(floats(DIMENSIONS)),
+                    )
+                )
             ],
             "known": [listed(hashes)],
             "pending": [],
@@ -288,7 +304,7 @@ SLOW = {"purge", "close", "settle", "save_cache", "pending", "prepare", "vocabul
 GROUPS: dict[str, list[str]] = {
     "functions": list(FUNCTIONS),
     "tokens": ["Encoding", "FitPlanner"],
-    "indexes": ["VectorIndex", "TextIndex", "ConversationIndex"],
+    "indexes": ["Row", "VectorIndex", "TextIndex", "ConversationIndex"],
     "files": ["LocalStore", "LocalSessions", "LocalConversations"],
 }
 
