@@ -230,7 +230,8 @@ mod tests {
             let mut every: Vec<u32> = ids.iter().filter(near).copied().collect();
             let mut found: Vec<u32> = query.terms[0].matches.iter().map(|(id, _)| *id).collect();
             found.retain(|id| v.text(*id) != term);
-            (every.sort_unstable(), found.sort_unstable());
+            every.sort_unstable();
+            found.sort_unstable();
             // A number or a month stands for itself.
             let fixed = MONTHS.contains(&term.as_str()) || term.contains(|c: char| c.is_ascii_digit());
             assert_eq!(found, if fixed { Vec::new() } else { every }, "{asked}");
