@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn the_neighbours_are_those_of_a_comparison_with_all() {
         let t = table();
-        for word in ["instrument", "violin", "zebra", "a"] {
+        for word in ["instrument", "violin", "guitar"] {
             let row = t.row(word).unwrap();
             let near: Vec<u32> = t.near(row).filter(|other| t.cosine(row, *other) > 0.44).collect();
             let all: Vec<u32> =
