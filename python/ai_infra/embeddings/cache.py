@@ -14,6 +14,7 @@ from ai_infra.embeddings.base import Embedder, Vector, call, embed, embed_query,
 from ai_infra.errors import EmbeddingError
 
 _DIGEST = 32  # bytes: two texts never meet, also when somebody tries
+_QUESTIONS = 1_024
 
 
 class EmbeddingCache(Protocol):
@@ -85,6 +86,8 @@ class CachedEmbedder:
         self.embedder = embedder
         self._cache = cache
         self._memory = MemoryCache() if memory is None else memory
+        self._questions: OrderedDict[str, Vector] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def model(self) -> str:
@@ -117,24 +120,29 @@ class CachedEmbedder:
         return await _flow.arun(self._embed(texts))
 
     def embed_query(self, text: str) -> Vector:
-        """The vector of one question; kept in memory only."""
-        return _flow.run(self._query(text))
+        """The vector of one question; the last thousand are kept in memory."""
+        return _flow.run(self.ask(text))
 
     async def aembed_query(self, text: str) -> Vector:
         """:meth:`embed_query` without blocking the event loop."""
-        return await _flow.arun(self._query(text))
+        return await _flow.arun(self.ask(text))
 
-    def _query(self, text: str) -> _flow.Flow[Vector]:
-        key = self._key("query", text)
-        known = self._memory.get_many([key])
-        vector = self._read(known[key]) if known else None
-        if vector is None:
+    def ask(self, text: str) -> _flow.Flow[Vector]:
+        """:meth:`embed_query` as a part of another operation."""
+        with self._lock:
+            vector = self._questions.get(text)
+            if vector is not None:
+                self._questions.move_to_end(text)
+        if vector is None or len(vector) != (self.dimensions or len(vector)):
             vector = yield from embed_query(self.embedder, text)
-            self._memory.put_many({key: vector.tobytes()})
-        return vector
+            with self._lock:
+                self._questions[text] = vector
+                if len(self._questions) > _QUESTIONS:
+                    self._questions.popitem(last=False)
+        return vector[:]  # the caller may change what it is given
 
     def _embed(self, texts: Sequence[str]) -> _flow.Flow[list[Vector]]:
-        keys = [self._key("document", text) for text in texts]
+        keys = [self._key(text) for text in texts]
         first: dict[bytes, int] = {}
         for position, key in enumerate(keys):
             first.setdefault(key, position)
@@ -182,14 +190,19 @@ class CachedEmbedder:
         vector.frombytes(value)
         return vector
 
-    def _key(self, kind: str, text: str) -> bytes:
+    def _key(self, text: str) -> bytes:
         """The hash of everything a vector depends on; lengths in front keep the fields apart."""
         digest = hashlib.blake2b(digest_size=_DIGEST)
-        for field in (kind, self.identity, text):
+        for field in ("document", self.identity, text):
             raw = field.encode("utf-8", "surrogatepass")
             digest.update(len(raw).to_bytes(8, "little"))
             digest.update(raw)
         return digest.digest()
+
+
+def cached(embedder: Embedder) -> CachedEmbedder:
+    """The embedder behind a cache, unless it has one already."""
+    return embedder if isinstance(embedder, CachedEmbedder) else CachedEmbedder(embedder)
 
 
 def _moved(error: EmbeddingError, positions: Sequence[int]) -> EmbeddingError:

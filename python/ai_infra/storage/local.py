@@ -16,8 +16,8 @@ from typing import Any, TypeVar, cast
 from ai_infra._core import Batch as Prepared
 from ai_infra._core import LocalStore, check_query
 from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import Embedder, Vector, embed, embed_query
-from ai_infra.embeddings.cache import CachedEmbedder
+from ai_infra.embeddings.base import Embedder, Vector, embed
+from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError
 from ai_infra.storage.backend import Batch, Place, Row, Scored, Write
 
@@ -36,10 +36,6 @@ def _flow(call: Callable[[], T]) -> Flow[T]:
 def _plain(writes: Sequence[Write]) -> tuple[Sequence[Sequence[Any]], int | None]:
     """The rows of a batch, and when those without an expiry of their own are gone."""
     return (writes.rows, writes.expires_at) if isinstance(writes, Batch) else (writes, None)
-
-
-def _cached(embedder: Embedder) -> CachedEmbedder:
-    return embedder if isinstance(embedder, CachedEmbedder) else CachedEmbedder(embedder)
 
 
 def _hash(model: str, text: str) -> bytes:
@@ -68,7 +64,7 @@ class LocalBackend:
         switch: bool = False,
     ) -> None:
         memory = path is None or path == ":memory:"
-        self._embedder = None if embedder is None else _cached(embedder)
+        self._embedder = None if embedder is None else cached(embedder)
         model = None if self._embedder is None else self._embedder.identity
         self._core = LocalStore(None if memory else path, timeout, max_value_bytes, model, switch)
 
@@ -119,7 +115,7 @@ class LocalBackend:
         vector = None
         if self._embedder is not None:
             check_query(namespace, query, filter)
-            asked: Vector = yield from embed_query(self._embedder, query)
+            asked: Vector = yield from self._embedder.ask(query)
             vector = asked.tobytes()
         window = (limit, min_score)
         call = partial(self._core.search, namespace, recursive, query, vector, filter, window, now)

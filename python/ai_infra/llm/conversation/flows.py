@@ -18,7 +18,7 @@ from ai_infra._core import (
     message_passages,
 )
 from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import Embedder, Vector, embed, embed_query
+from ai_infra.embeddings.base import Embedder, Vector, embed
 from ai_infra.embeddings.cache import CachedEmbedder
 from ai_infra.errors import ConflictError, EmbeddingMismatchError, InvalidInputError
 from ai_infra.llm.conversation.dates import bound
@@ -169,7 +169,7 @@ class ConversationFlows:
         self._check_model(state)
         vector: bytes | None = None
         if self._embedder is not None and query.strip():
-            asked: Vector = yield from embed_query(self._embedder, query)
+            asked: Vector = yield from self._embedder.ask(query)
             vector = asked.tobytes()
         index = yield from self._caught_up(user, state)
         if vector is not None and index.dimensions not in (0, len(vector) // 4):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ai_infra._core import check_namespace, check_query
 from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import embed_query
 from ai_infra.storage.backend import Scored
 from ai_infra.storage.postgres.filters import compile_filter
 from ai_infra.storage.postgres.mirror import PIECE, Mirrors, Shown
@@ -46,7 +45,7 @@ class SearchBackend(VectorBackend):
         yield from self._adopt()
         vector = None
         if self._embedder is not None:
-            vector = (yield from embed_query(self._embedder, query)).tobytes()
+            vector = (yield from self._embedder.ask(query)).tobytes()
         parameters: dict[str, Any] = {"now": now}
         where, kind = self._where(namespace, recursive, None, parameters, needed=True)
         load = self._search_sql.fill("load", kept=("load", kind), where=where)

@@ -14,7 +14,7 @@ from typing import Any
 from ai_infra._core import LocalStore
 from ai_infra._flow import Flow
 from ai_infra.embeddings.base import Embedder, Vector, embed
-from ai_infra.embeddings.cache import CachedEmbedder
+from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError, EmbeddingMismatchError
 from ai_infra.storage.backend import Write
 from ai_infra.storage.postgres.base import PostgresBase
@@ -44,14 +44,14 @@ class VectorBackend(PostgresBase):
         self, dsn: str, *, embedder: Embedder | None = None, switch: bool = False, **options: Any
     ) -> None:
         super().__init__(dsn, "items.sql", **options)
-        if embedder is not None and not isinstance(embedder, CachedEmbedder):
-            embedder = CachedEmbedder(embedder)
-        self._embedder = embedder
-        self._model = LOCAL if embedder is None else embedder.identity
+        self._embedder = None if embedder is None else cached(embedder)
+        self._model = LOCAL if self._embedder is None else self._embedder.identity
         self._adopted = switch
         self._search_sql = Statements("search.sql", self._schema, caller_clock=self._caller_clock)
         # Only to turn rows into texts, as the local engine does.
-        self._texts = LocalStore(None, 30.0, 1 << 40, None if embedder is None else embedder.identity)
+        self._texts = LocalStore(
+            None, 30.0, 1 << 40, None if self._embedder is None else self._embedder.identity
+        )
 
     def _adopt(self) -> Flow[None]:
         """Take this embedder for items that have none yet; refuse those that have another one's.
