@@ -48,7 +48,9 @@ impl VectorIndex {
         let total = |id: u64, cosine: f32| ((fusion.base)(id) + fusion.weight * cosine).clamp(0.0, 1.0);
         let scan =
             |among: Among<'_>| table.scan_by(&query, fusion.k, among, (fusion.weight, total), &fusion.name);
-        let wanted = Search { exact: fusion.exact, ..Search::best(fusion.k + fusion.k / 2 + 8) };
+        // More than asked for: a graph finds the first of many more surely than the last of few.
+        let wanted =
+            Search { exact: fusion.exact, ..Search::best(fusion.k.saturating_mul(2).saturating_add(40)) };
         let near = self.propose(&state, &unit, &query, &wanted, None);
         let hits = match near.as_deref() {
             Some(near @ [.., last]) if near.len() >= fusion.k => {
