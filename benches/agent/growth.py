@@ -6,8 +6,8 @@
 The contestants and the server of overhead.py, each with one session; they take turns, so that what else the
 machine does hits all alike. Ours keep the prompt within 4,000 tokens; so does LangGraph's agent, by the middleware
 that its documentation shows for that; the OpenAI Agents SDK is told to take the newest 200 messages, which is
-about as many. With --unbounded all send everything. Printed are medians of the first and the last tenth of the
-turns, and the size of the database.
+about as many. With --unbounded all send everything. Printed are medians of the first, the second and the last
+tenth of the turns (a prompt reaches its bound in the second), and the size of the database.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ def main() -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="sqlite")
     parser.add_argument("--turns", type=int, default=1000)
     parser.add_argument("--unbounded", action="store_true")
+    parser.add_argument("--ours", action="store_true", help="without the others")
     options = parser.parse_args()
     kinds = [kind for kind in KINDS if kind.endswith(f"_{options.backend}")]
+    if options.ours:
+        kinds = kinds[:1]
     taken: dict[str, list[float]] = {kind: [] for kind in kinds}
     stored: dict[str, float] = {}
     with (
@@ -57,11 +60,12 @@ def main() -> None:
             stored[kind] = size(kind, runners) / 2**20
             runners.close()
     tenth = max(1, options.turns // 10)
-    print(f"{options.turns} turns, medians in ms of the first and the last {tenth}")
+    print(f"{options.turns} turns, medians in ms of the first, the second and the last {tenth}")
     for kind, times in taken.items():
-        first, last = statistics.median(times[:tenth]), statistics.median(times[-tenth:])
+        parts = (times[:tenth], times[tenth : 2 * tenth], times[-tenth:])
+        first, second, last = map(statistics.median, parts)
         print(
-            f"{kind:<22} first {first:>8.2f}   last {last:>8.2f}   × {last / first:>6.2f}   "
+            f"{kind:<22} {first:>8.2f} {second:>8.2f} {last:>8.2f}   last : second {last / second:>5.2f}   "
             f"{stored[kind]:>7.1f} MiB"
         )
 
