@@ -14,10 +14,12 @@ standard library, the same table, ``synchronous=FULL``.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -72,8 +74,16 @@ def floor(folder: Path, _embedder: Fake | None) -> Iterator[Store]:
     db.close()
 
 
+def loadable() -> Any:
+    """A sqlite3 that can load extensions: the standard one, or pysqlite3 where it was built without."""
+    if not hasattr(sqlite3.Connection, "enable_load_extension"):
+        sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
+    return sys.modules["sqlite3"]
+
+
 @contextmanager
 def langgraph(folder: Path, embedder: Fake | None) -> Iterator[Store]:
+    loadable()
     from langgraph.store.base import PutOp
     from langgraph.store.sqlite import SqliteStore
 
@@ -91,7 +101,7 @@ def langgraph(folder: Path, embedder: Fake | None) -> Iterator[Store]:
 def sqlite_vec(folder: Path, embedder: Fake) -> Iterator[Store]:
     import sqlite_vec
 
-    db = sqlite3.connect(folder / "vec.db", isolation_level=None)
+    db = loadable().connect(folder / "vec.db", isolation_level=None)
     db.enable_load_extension(True)
     sqlite_vec.load(db)
     db.execute("PRAGMA journal_mode=WAL")

@@ -142,7 +142,7 @@ class CachedEmbedder:
         return vector[:]  # the caller may change what it is given
 
     def _embed(self, texts: Sequence[str]) -> _flow.Flow[list[Vector]]:
-        keys = [self._key(text) for text in texts]
+        keys = self._keys(texts)
         first: dict[bytes, int] = {}
         for position, key in enumerate(keys):
             first.setdefault(key, position)
@@ -190,14 +190,16 @@ class CachedEmbedder:
         vector.frombytes(value)
         return vector
 
-    def _key(self, text: str) -> bytes:
-        """The hash of everything a vector depends on; lengths in front keep the fields apart."""
-        digest = hashlib.blake2b(digest_size=_DIGEST)
-        for field in ("document", self.identity, text):
-            raw = field.encode("utf-8", "surrogatepass")
-            digest.update(len(raw).to_bytes(8, "little"))
-            digest.update(raw)
-        return digest.digest()
+    def _keys(self, texts: Sequence[str]) -> list[bytes]:
+        """For each text the hash of everything its vector depends on; a length keeps the fields apart."""
+        model = self.identity.encode("utf-8", "surrogatepass")
+        start = hashlib.blake2b(len(model).to_bytes(8, "little") + model, digest_size=_DIGEST)
+        keys = []
+        for text in texts:
+            digest = start.copy()
+            digest.update(text.encode("utf-8", "surrogatepass"))
+            keys.append(digest.digest())
+        return keys
 
 
 def cached(embedder: Embedder) -> CachedEmbedder:
