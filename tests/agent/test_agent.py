@@ -18,6 +18,7 @@ from ai_infra import LLM, Agent
 from ai_infra.errors import AgentError, ConfigurationError, InvalidInputError, InvalidTextError, LLMError
 from ai_infra.llm.agent import Middleware, ModelReply, ModelRequest, ToolCall, ToolResult
 from ai_infra.llm.session import SessionStore, memory, sqlite
+from ai_infra.llm.tools.custom import ConversationMemory, create_memory_tool
 from ai_infra.testing.openai_server import OpenAIServer, Reply
 
 from tests.agent.conftest import KEY, Ask
@@ -303,6 +304,32 @@ def test_a_memory_gets_every_finished_turn(
     assert latest == {("u", "s"): sessions.messages("s"), ("other", "t"): sessions.messages("t")}
     with pytest.raises(ConfigurationError, match="user_id"):
         Agent(llm=llm, session=sessions, memory=Memory()).run("a")
+
+
+def test_the_next_session_recalls_what_was_said_in_this_one(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore
+) -> None:
+    with ConversationMemory() as past:
+        recall = create_memory_tool(past, user_id="u")
+        with Agent(llm=llm, session=sessions, memory=past, user_id="u", tools=[recall]) as agent:
+            agent.run("My dog is called Rex", session_id="monday")
+        server.reply(Reply.tools((recall.name, {"query": "the dog's name"})), "It is Rex")
+        with Agent(llm=llm, session=sessions, tools=[recall]) as agent:
+            assert agent.run("What is my dog called?", session_id="friday") == "It is Rex"
+    told = server.chats[-1].messages[-1]
+    assert told["role"] == "tool"
+    assert "My dog is called Rex" in told["content"]
+    assert "monday" in told["content"]
+
+
+def test_without_a_provider_of_spans_none_is_looked_for(server: OpenAIServer) -> None:
+    code = (
+        "import sys; from ai_infra import LLM, Agent; "
+        f"Agent(llm=LLM(base_url={server.base_url!r}, api_key='k', model='gpt-4o')).run('Hi'); "
+        "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert len(server.chats) == 1
 
 
 def test_a_memory_that_fails_is_no_failure_of_the_turn(llm: LLM, caplog: pytest.LogCaptureFixture) -> None:
