@@ -59,9 +59,8 @@ def prompts(worker: int) -> list[str]:
     return [f"w{worker:02}.{number}" for number in range(TURNS)]
 
 
-@pytest.mark.parametrize("count", [1, WORKERS], ids=["one session", "a session each"])
-@pytest.mark.parametrize("world", ["threads", "tasks", "both"])
-def test_workers(server: OpenAIServer, llm: LLM, sessions: SessionStore, count: int, world: str) -> None:
+def race(server: OpenAIServer, llm: LLM, sessions: SessionStore, count: int, world: str) -> None:
+    """Sixteen threads, as many tasks, or both, in ``count`` sessions."""
     server.responder = answer
     agent = Agent(llm=llm, session=sessions, tools=[shout])
     acknowledged: dict[str, list[str]] = {f"s{number}": [] for number in range(count)}
@@ -95,6 +94,12 @@ def test_workers(server: OpenAIServer, llm: LLM, sessions: SessionStore, count: 
     check(sessions, acknowledged)
     # Waiting in line, nobody asked the model for nothing.
     assert len(server.chats) == 2 * sum(map(len, acknowledged.values()))
+
+
+@pytest.mark.parametrize("count", [1, WORKERS], ids=["one session", "a session each"])
+@pytest.mark.parametrize("world", ["threads", "tasks", "both"])
+def test_workers(server: OpenAIServer, llm: LLM, sessions: SessionStore, count: int, world: str) -> None:
+    race(server, llm, sessions, count, world)
 
 
 def test_stores_that_do_not_know_of_each_other(server: OpenAIServer, llm: LLM, tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ai_infra import LLM
 from ai_infra.llm.session import SessionStore, postgres
+from ai_infra.testing.openai_server import OpenAIServer
 from ai_infra.testing.sessions import SessionContract
 
+from tests.agent.test_concurrency import WORKERS, race
 from tests.postgres.server import Databases
 
 makers: list[Databases] = []
@@ -54,3 +57,13 @@ def test_sixteen_workers_on_one_session_lose_and_interleave_nothing(url: str) ->
         said = [message["content"] for message in store.messages("one")]
     assert said[::2] == said[1::2]
     assert sorted(said[::2]) == sorted(f"{p}-{t}-{n}" for p in range(4) for t in range(4) for n in range(10))
+
+
+@pytest.mark.parametrize("count", [1, WORKERS], ids=["one session", "a session each"])
+def test_threads_and_tasks_of_one_agent(url: str, count: int) -> None:
+    with (
+        OpenAIServer() as server,
+        LLM(base_url=server.base_url, api_key="k", model="gpt-4o") as llm,
+        postgres(url) as sessions,
+    ):
+        race(server, llm, sessions, count, "both")
