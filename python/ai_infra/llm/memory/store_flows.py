@@ -100,7 +100,7 @@ class StoreFlows:
     def _put_many(self, items: Iterable[Sequence[Any]], ttl: Any) -> Flow[list[MemoryItem]]:
         now = self._now()
         default = self._expiry(ttl, now)
-        entries = list(items)
+        entries = _entries(items)
         if not entries:
             return []
         if set(map(type, entries)) == {tuple} and set(map(len, entries)) == {3}:
@@ -193,9 +193,15 @@ class StoreFlows:
         )
 
 
+def _entries(batch: Iterable[Any]) -> list[Any]:
+    if isinstance(batch, str) or not isinstance(batch, Iterable):
+        raise InvalidInputError(f"a batch is a list of tuples, not {type(batch).__name__}")
+    return list(batch)
+
+
 def _places(keys: Iterable[Any]) -> list[tuple[Any, Any]]:
     places = []
-    for index, entry in enumerate(keys):
+    for index, entry in enumerate(_entries(keys)):
         if not isinstance(entry, tuple | list) or len(entry) != 2:
             raise InvalidInputError(f"item {index} of the batch is not (namespace, key)")
         places.append((entry[0], entry[1]))

@@ -169,6 +169,17 @@ class BadInputContract(StoreHarness):
         )
         assert store.count() == 1
 
+    @pytest.mark.parametrize("batch", [None, 5, "text", [None], [("a",)], [(NS, "k", {}, 1, 2)], {"a": 1}])
+    def test_what_is_no_batch(self, store: Any, batch: Any) -> None:
+        refused(
+            InvalidInputError,
+            "batch",
+            lambda: store.put_many(batch),
+            lambda: store.get_many(batch),
+            lambda: store.delete_many(batch),
+        )
+        assert store.count() == 0
+
     @pytest.mark.parametrize("version", [-1, 1.0, "1", True, 2**70])
     def test_expected_versions(self, store: Any, version: Any) -> None:
         with pytest.raises(InvalidInputError, match="expected_version"):
