@@ -3,9 +3,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -57,9 +59,22 @@ pub(super) fn connect(path: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-/// A database in memory.
+/// A database in memory: a copy of an empty one, which takes a tenth of the time that making the tables does. A
+/// process that searches thousands of namespaces of another database opens as many.
 pub(super) fn memory() -> Result<Connection> {
+    static EMPTY: Mutex<Option<Connection>> = Mutex::new(None);
     let mut conn = Connection::open_in_memory_with_flags(flags())?;
+    // Not waited for: in a forked child it may be locked for ever.
+    if let Ok(mut empty) = EMPTY.try_lock() {
+        if empty.is_none() {
+            let mut first = Connection::open_in_memory_with_flags(flags())?;
+            migrate::migrate(&mut first)?;
+            *empty = Some(first);
+        }
+        if let Some(empty) = &*empty {
+            Backup::new(empty, &mut conn)?.step(-1)?;
+        }
+    }
     configure(&conn)?;
     migrate::migrate(&mut conn)?;
     Ok(conn)
