@@ -58,7 +58,8 @@ def test_no_message_steers_the_terminal_through_fit_or_an_error(archive: str) ->
 
 def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = line.replace("ai-infra", f"{sys.executable} -m ai_infra")
-    environment = {**os.environ, "PYTHONUTF8": "1", **variables}
+    # Unbuffered, Python takes a write that was cut short for a whole one, and nobody learns that the reader left.
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "", **variables}
     return subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, env=environment, check=False
     )
