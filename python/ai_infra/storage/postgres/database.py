@@ -124,7 +124,11 @@ class Database:
             async def opened(connection: AsyncConnection[Any]) -> None:
                 self._open.add(connection)
                 if self._prepare:
-                    await connection.execute(self._limit())
+                    try:
+                        await connection.execute(self._limit())
+                    except BaseException:
+                        connection.pgconn.finish()  # the pool does not close what it could not configure
+                        raise
 
             self._bury()
             pool = AsyncConnectionPool(
@@ -137,7 +141,11 @@ class Database:
     def _configure(self, connection: Connection[Any]) -> None:
         self._open.add(connection)
         if self._prepare:
-            connection.execute(self._limit())
+            try:
+                connection.execute(self._limit())
+            except BaseException:
+                connection.pgconn.finish()  # the pool does not close what it could not configure
+                raise
 
     def _limit(self) -> bytes:
         """No statement outlives the operation it belongs to. Behind a pooler the setting would stay behind."""
