@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial, update_wrapper
-from typing import Any, ParamSpec, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -122,3 +123,31 @@ def _named(face: F, operation: Callable[..., Any], name: str) -> F:
     face.__name__ = name
     face.__qualname__ = name
     return face
+
+
+class Closing:
+    """What has to be closed, as a context manager in both worlds."""
+
+    def close(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """:meth:`close` for asyncio."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

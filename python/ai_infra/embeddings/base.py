@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from array import array
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
@@ -36,6 +37,11 @@ def identity(embedder: object) -> str:
     """The name under which vectors may be mixed: the model, and the size where one was asked for."""
     name = getattr(embedder, "identity", None) or getattr(embedder, "model", None)
     return str(name or type(embedder).__qualname__)
+
+
+def text_hash(model: str, text: str) -> bytes:
+    """What tells one model's vector of a text from every other; backends store it beside the vector."""
+    return hashlib.sha256(f"{len(model)} {model} {text}".encode()).digest()
 
 
 def embed(embedder: Embedder, texts: Sequence[str]) -> _flow.Flow[list[Vector]]:
@@ -97,9 +103,8 @@ def _vector(value: Any) -> Vector | None:
             vector.frombytes(raw.cast("B"))
             return vector
         if raw is not None and raw.format == "d" and raw.ndim == 1:
-            return array(
-                "f", raw.tolist()
-            )  # one number object after the other would be numpy's, ten times slower
+            # One number object after the other would be numpy's, ten times slower.
+            return array("f", raw.tolist())
         return array("f", value)
     except (TypeError, OverflowError, ValueError):
         return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 from ai_infra import _flow
 from ai_infra._checks import require_text
+from ai_infra._flow import Closing
 from ai_infra._service.calls import Service
 from ai_infra._service.failures import Failure
 from ai_infra.errors import ConfigurationError, InvalidInputError
@@ -19,7 +19,7 @@ from ai_infra.llm.streaming import AsyncChatStream, ChatStream
 _PATH = "/chat/completions"
 
 
-class LLM:
+class LLM(Closing):
     """A model behind an OpenAI-compatible endpoint.
 
     Nothing is sent, and the SDK is not imported, before the first call. One object serves all threads and any
@@ -171,22 +171,6 @@ class LLM:
     async def aclose(self) -> None:
         """Close the connections of this event loop, and those of the sync calls."""
         await self._service.aclose()
-
-    def __enter__(self) -> LLM:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> LLM:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _chat(
         self,

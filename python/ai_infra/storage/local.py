@@ -7,7 +7,6 @@ thread.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any, TypeVar, cast
 from ai_infra._core import Batch as Prepared
 from ai_infra._core import LocalStore, check_query
 from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import Embedder, Vector, embed
+from ai_infra.embeddings.base import Embedder, Vector, embed, text_hash
 from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError
 from ai_infra.storage.backend import Batch, Place, Row, Scored, Write
@@ -36,11 +35,6 @@ def _flow(call: Callable[[], T]) -> Flow[T]:
 def _plain(writes: Sequence[Write]) -> tuple[Sequence[Sequence[Any]], int | None]:
     """The rows of a batch, and when those without an expiry of their own are gone."""
     return (writes.rows, writes.expires_at) if isinstance(writes, Batch) else (writes, None)
-
-
-def _hash(model: str, text: str) -> bytes:
-    """What tells one model's vector of a text from every other."""
-    return hashlib.sha256(f"{len(model)} {model} {text}".encode()).digest()
 
 
 class LocalBackend:
@@ -86,7 +80,7 @@ class LocalBackend:
         ``anew``: for those too whose stored vector may be of another size than it makes now."""
         embedder = self._embedder
         assert embedder is not None
-        hashes = [_hash(embedder.identity, text) for text in texts]
+        hashes = [text_hash(embedder.identity, text) for text in texts]
         wanted = {digest: text for digest, text in zip(hashes, texts, strict=True) if text}
         known: dict[bytes, bytes] = {}
         size = embedder.dimensions

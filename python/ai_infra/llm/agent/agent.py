@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ai_infra._checks import require_text
-from ai_infra._flow import arun, run
+from ai_infra._flow import Closing, arun, run
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.indexer import Indexer
 from ai_infra.llm.agent.model import Model
@@ -23,7 +22,7 @@ from ai_infra.llm.tools.tool import Tool
 __all__ = ["Agent"]
 
 
-class Agent:
+class Agent(Closing):
     """A model that uses tools, and continues conversations.
 
     One agent serves any number of sessions, threads and tasks at the same time.
@@ -283,19 +282,3 @@ class Agent:
             await asyncio.to_thread(self._work.indexer.flush)
         if self._own_llm:
             await self._llm.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from ai_infra.llm.agent.middleware import ToolCall, ToolResult
 from ai_infra.llm.agent.model import Model, ModelReply
@@ -54,8 +55,15 @@ class Span:
             self._span.set_attribute("error.type", kind)
             self._span.set_status(Status(StatusCode.ERROR, kind))
 
-    def end(self) -> None:
-        """The end."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Left early or cancelled is no failure.
+        if isinstance(error, Exception):
+            self.failed(type(error).__name__)
         if self._span is not None:
             self._span.end()
 
@@ -118,9 +126,9 @@ def tool(parent: Span, call: ToolCall) -> Iterator[Span]:
         return
     from opentelemetry import context
 
-    token = context.attach(span.context)
-    try:
-        yield span
-    finally:
-        context.detach(token)
-        span.end()
+    with span:
+        token = context.attach(span.context)
+        try:
+            yield span
+        finally:
+            context.detach(token)

@@ -115,14 +115,8 @@ class Runner:
     def alone(self, run_id: str, given: list[Any]) -> Flow[Progress]:
         """A turn without a session."""
         turn, progress = OpenTurn(run_id, run_id), Progress(list(given))
-        span = telemetry.agent(run_id, self.setup.model)
-        try:
+        with telemetry.agent(run_id, self.setup.model) as span:
             yield from self.loop(turn, progress, span)
-        except Exception as error:
-            span.failed(type(error).__name__)
-            raise
-        finally:
-            span.end()
         return progress
 
     def in_session(self, turns: Turns, turn: OpenTurn, given: list[Any], span: Span) -> Flow[Progress]:
@@ -248,8 +242,7 @@ class Runner:
             for hook in setup.before_hooks:
                 yield _Before(hook, request)
         options = setup.model.options(request.tools, request.params)
-        span = telemetry.chat(parent, setup.model)
-        try:
+        with telemetry.chat(parent, setup.model) as span:
             if self._streaming:
                 answer = yield from self._stream(request.messages, options)
             else:
@@ -259,11 +252,6 @@ class Runner:
                 )
             reply = reply_of(answer)
             span.replied(reply)
-        except Exception as error:
-            span.failed(type(error).__name__)
-            raise
-        finally:
-            span.end()
         for hook in reversed(setup.after_hooks):
             changed = yield _After(hook, request, reply)
             reply = reply if changed is None else changed

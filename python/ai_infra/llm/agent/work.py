@@ -59,14 +59,10 @@ class Work:
             return result
         given = parsed([row_of(message) for message in given])  # refused here rather than at the turn's end
         turn = yield from turns.begin(new_id() if session_id is None else session_id, turn_id)
-        span = telemetry.agent(turn.session, self.setup.model)
         try:
-            progress = yield from runner.in_session(turns, turn, given, span)
-        except Exception as error:
-            span.failed(type(error).__name__)
-            raise
+            with telemetry.agent(turn.session, self.setup.model) as span:
+                progress = yield from runner.in_session(turns, turn, given, span)
         finally:
-            span.end()
             turns.end(turn)
         return self._stored(progress, turn, user)
 
@@ -79,14 +75,10 @@ class Work:
         if turns is None:
             raise ConfigurationError("resume() needs a session store: Agent(session=...).")
         turn = yield from turns.begin(session_id, None)
-        span = telemetry.agent(session_id, self.setup.model)
         try:
-            progress = yield from resume(runner, turns, turn, decision, retry=retry, span=span)
-        except Exception as error:
-            span.failed(type(error).__name__)
-            raise
+            with telemetry.agent(session_id, self.setup.model) as span:
+                progress = yield from resume(runner, turns, turn, decision, retry=retry, span=span)
         finally:
-            span.end()
             turns.end(turn)
         return self._stored(progress, turn, user)
 

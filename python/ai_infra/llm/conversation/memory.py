@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Literal
 
-from ai_infra._flow import arun, run
+from ai_infra._flow import Closing, arun, run
 from ai_infra.llm.conversation.files import ConversationFiles
 from ai_infra.llm.conversation.open import open_backend, open_embedder
 from ai_infra.llm.conversation.result import Conversation, Indexed, SearchResult, Stats
@@ -24,7 +23,7 @@ When = datetime | date | str | float
 Metadata = Mapping[str, Any]
 
 
-class ConversationMemory(ConversationFiles):
+class ConversationMemory(ConversationFiles, Closing):
     """Indexes conversations and finds the moment that answers a question, over all a user ever had.
 
     Without options everything is in memory and search works offline, by words and by the meaning of words. Every
@@ -299,19 +298,3 @@ class ConversationMemory(ConversationFiles):
     async def aclose(self) -> None:
         """:meth:`close` for asyncio."""
         await arun(self._close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
-from ai_infra._flow import arun, run
+from ai_infra._flow import Closing, arun, run
 from ai_infra.llm.memory.store_io import StoreFiles
 
 
-class WholeStore(StoreFiles):
+class WholeStore(StoreFiles, Closing):
     """Both faces of the operations on a whole store."""
 
     def export(
@@ -86,19 +85,3 @@ class WholeStore(StoreFiles):
     async def aclose(self) -> None:
         """:meth:`close` for asyncio."""
         await arun(self._close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from ai_infra._checks import require_count
-from ai_infra._flow import Flow, arun, run
+from ai_infra._flow import Closing, Flow, arun, run
 from ai_infra.errors import ConfigurationError, ConflictError, InvalidInputError, SessionNotFoundError
 from ai_infra.llm.session.log import parsed
 from ai_infra.llm.session.state import State
@@ -62,7 +61,7 @@ class SessionInfo:
         return cls(id_, head.turns, head.length, created, updated, state.summary, state.summarized, paused)
 
 
-class SessionStore:
+class SessionStore(Closing):
     """Conversations by session id: append-only logs that an agent reads and continues.
 
     Made by :func:`~ai_infra.llm.session.memory`, :func:`~ai_infra.llm.session.sqlite` and
@@ -236,22 +235,6 @@ class SessionStore:
     async def aclose(self) -> None:
         """:meth:`close` for asyncio."""
         await arun(self._backend.close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     # The operations, each written once
     # ------------------------------------------------------------------------

@@ -5,7 +5,6 @@ A schema records for each tenant whose vectors its items have; another embedder 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any
 
 from ai_infra._core import LocalStore
 from ai_infra._flow import Flow
-from ai_infra.embeddings.base import Embedder, Vector, embed
+from ai_infra.embeddings.base import Embedder, Vector, embed, text_hash
 from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError, EmbeddingMismatchError
 from ai_infra.storage.backend import Write
@@ -125,7 +124,7 @@ class VectorBackend(PostgresBase):
         """The hash and the vector of each text; None for an empty one. Asks the embedder for new texts only."""
         embedder = self._embedder
         assert embedder is not None
-        hashes = [_hash(embedder.identity, text) for text in texts]
+        hashes = [text_hash(embedder.identity, text) for text in texts]
         wanted = {digest: text for digest, text in zip(hashes, texts, strict=True) if text}
         known: dict[bytes, bytes] = {}
         size = embedder.dimensions
@@ -183,8 +182,3 @@ def _columns(
         columns["hash"] = [vectors[place][0] for place in places]
         columns["vector"] = [vectors[place][1] for place in places]
     return columns
-
-
-def _hash(model: str, text: str) -> bytes:
-    """What tells one model's vector of a text from every other."""
-    return hashlib.sha256(f"{len(model)} {model} {text}".encode()).digest()
