@@ -61,9 +61,10 @@ bench: $(VENV)/.dev build  ## counting and fitting beside their peers; docs/ nam
 	$(BIN)/python -m benches.fit.peers
 	$(BIN)/python benches/tokens/peers.py
 
-nightly: $(VENV)/.dev build wheel  ## the tests of trust, ten times as long, and a new user's first hour
+nightly: $(VENV)/.dev build wheel  ## the tests of trust, ten times as long, a new user's first hour, lowest and newest dependencies
 	AI_INFRA_NIGHTLY=1 $(BIN)/python -m pytest $(SPREAD)
 	$(BIN)/python tools/newcomer.py "$$(ls -t dist/*.whl | head -1)"
+	$(BIN)/python tools/dependencies.py "$$(ls -t dist/*.whl | head -1)"
 
 wheel: $(VENV)/.demo  ## a wheel for this platform, in dist/
 	$(BIN)/maturin build --release --out dist
