@@ -65,6 +65,8 @@ nightly: $(VENV)/.dev build wheel  ## the tests of trust, ten times as long, a n
 	AI_INFRA_NIGHTLY=1 $(BIN)/python -m pytest $(SPREAD)
 	$(BIN)/python tools/newcomer.py "$$(ls -t dist/*.whl | head -1)"
 	$(BIN)/python tools/dependencies.py "$$(ls -t dist/*.whl | head -1)"
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
+	cargo deny check bans licenses sources
 
 wheel: $(VENV)/.demo  ## a wheel for this platform, in dist/
 	$(BIN)/maturin build --release --out dist
