@@ -117,13 +117,14 @@ def test_silence_is_a_timeout_and_is_retried(server: OpenAIServer, ask: Ask) -> 
 
 
 def test_one_deadline_covers_all_attempts(server: OpenAIServer, ask: Ask) -> None:
+    # Each attempt takes a tenth of a second or, on a busy machine, longer: never all of them, never only one.
     server.responder = lambda request: Reply("late", delay=0.25)
     llm = LLM(
-        base_url=server.base_url, api_key=KEY, timeout=0.1, deadline=0.25, max_retries=50, retry_wait=0.0
+        base_url=server.base_url, api_key=KEY, timeout=0.1, deadline=2.0, max_retries=50, retry_wait=0.0
     )
     with pytest.raises(LLMTimeoutError, match="deadline="):
         ask(llm, "Hi")
-    assert 2 <= len(server.chats) <= 3
+    assert 2 <= len(server.chats) <= 21
 
 
 def test_a_wait_past_the_deadline_is_not_begun(server: OpenAIServer, ask: Ask) -> None:
