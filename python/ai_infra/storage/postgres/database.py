@@ -8,6 +8,7 @@ leaves the parent's connections alone and opens its own.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import weakref
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _shared: dict[Any, Database] = {}
 _guard = threading.Lock()
+# What the pool logs of a server that is away is in our errors as well: where nobody has set logging up, it is not
+# printed a second time.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 _left_behind: list[Any] = []
 """Pools of a parent process. They are kept for ever: to collect them would be to use them."""
 
