@@ -3,6 +3,7 @@
 import builtins
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from os import PathLike
 from typing import Any, Literal, TypeAlias, final
 
@@ -18,8 +19,8 @@ __all__ = [
     "LocalConversations",
     "LocalSessions",
     "LocalStore",
+    "MemoryItem",
     "RecallHit",
-    "Row",
     "TextIndex",
     "VectorIndex",
     "after_fork",
@@ -235,8 +236,12 @@ _StorePlace: TypeAlias = tuple[Any, Any]
 _StoreVector: TypeAlias = tuple[bytes, bytes]
 
 @final
-class Row:
-    """One stored item. ``json`` is the value as canonical JSON; times are microseconds since 1970 UTC."""
+class MemoryItem:
+    """One memory: a value under a namespace and a key.
+
+    It is a copy. The value is decoded when it is first asked for; changing it changes nothing in the store. A
+    backend makes one of the value as canonical JSON and of times in microseconds since 1970 UTC.
+    """
 
     def __new__(
         cls,
@@ -247,7 +252,7 @@ class Row:
         updated_at: int,
         expires_at: int | None,
         version: int,
-    ) -> Row: ...
+    ) -> MemoryItem: ...
     @property
     def namespace(self) -> tuple[str, ...]:
         """The parts of the namespace."""
@@ -257,24 +262,33 @@ class Row:
         """The key."""
 
     @property
+    def value(self) -> dict[str, Any]:
+        """The value; a tuple that was put comes back as a list."""
+
+    @property
     def json(self) -> str:
         """The value as canonical JSON."""
 
     @property
-    def created_at(self) -> int:
-        """When the key was first written."""
+    def created_at(self) -> datetime:
+        """When the key was first written, in UTC; later writes keep it."""
 
     @property
-    def updated_at(self) -> int:
-        """When the value was last written."""
+    def updated_at(self) -> datetime:
+        """When the value was last written, in UTC."""
 
     @property
-    def expires_at(self) -> int | None:
+    def expires_at(self) -> datetime | None:
         """From this moment on the item is gone; None: it stays."""
 
     @property
+    def times(self) -> tuple[int, int, int | None]:
+        """``created_at``, ``updated_at`` and ``expires_at`` in microseconds since 1970 UTC."""
+
+    @property
     def version(self) -> int:
-        """1 for a new item, one more with each write."""
+        """1 for a new item, one more with each write; pass it as ``expected_version`` to change only this
+        one."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -309,13 +323,15 @@ class LocalStore:
 
     def put(
         self, rows: Sequence[Sequence[Any]], now: int, expires_at: int | None = None
-    ) -> builtins.list[Row]:
+    ) -> builtins.list[MemoryItem]:
         """Writes all rows or none; returns each as it now is."""
 
     def prepare(self, rows: Sequence[Sequence[Any]], expires_at: int | None = None) -> Batch:
         """Checks rows and turns them into what is stored."""
 
-    def put_batch(self, batch: Batch, vectors: Sequence[_StoreVector | None], now: int) -> builtins.list[Row]:
+    def put_batch(
+        self, batch: Batch, vectors: Sequence[_StoreVector | None], now: int
+    ) -> builtins.list[MemoryItem]:
         """Writes a prepared batch with the hash and the vector (bytes of f32 values) of each text."""
 
     def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -343,10 +359,10 @@ class LocalStore:
         filter: Any,
         window: tuple[int, float | None],
         now: int,
-    ) -> builtins.list[tuple[Row, float]]:
+    ) -> builtins.list[tuple[MemoryItem, float]]:
         """The best items for a question with their scores; ``window`` is ``(limit, least score or None)``."""
 
-    def get(self, keys: Sequence[_StorePlace], now: int) -> list[Row | None]:
+    def get(self, keys: Sequence[_StorePlace], now: int) -> list[MemoryItem | None]:
         """Reads items; None where there is none."""
 
     def delete(self, keys: Sequence[_StorePlace], now: int) -> list[bool]:
@@ -354,7 +370,7 @@ class LocalStore:
 
     def list(
         self, namespace: Any, recursive: bool, filter: Any, window: tuple[int | None, int], now: int
-    ) -> builtins.list[Row]:
+    ) -> builtins.list[MemoryItem]:
         """The items of a namespace in order; ``window`` is ``(limit or None, offset)``."""
 
     def count(self, namespace: Any, recursive: bool, filter: Any, now: int) -> int:

@@ -161,7 +161,10 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
             "__contains__": [numbers],
         },
     ),
-    "Row": ([namespace, texts, document, now, now, argument(one_of(None, 1)), numbers], {"__repr__": []}),
+    "MemoryItem": (
+        [namespace, texts, document, now, now, argument(one_of(None, 1)), numbers],
+        {"__repr__": []},
+    ),
     "TextIndex": (
         [],
         {
@@ -304,7 +307,7 @@ SLOW = {"purge", "close", "settle", "save_cache", "pending", "prepare", "vocabul
 GROUPS: dict[str, list[str]] = {
     "functions": list(FUNCTIONS),
     "tokens": ["Encoding", "FitPlanner"],
-    "indexes": ["Row", "VectorIndex", "TextIndex", "ConversationIndex"],
+    "indexes": ["MemoryItem", "VectorIndex", "TextIndex", "ConversationIndex"],
     "files": ["LocalStore", "LocalSessions", "LocalConversations"],
 }
 

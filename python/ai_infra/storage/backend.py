@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, overload
 
-from ai_infra._core import Row
+from ai_infra._core import MemoryItem
 from ai_infra._flow import Flow
 
-__all__ = ["Batch", "Place", "Row", "Scored", "StoreBackend", "Write"]
+__all__ = ["Batch", "MemoryItem", "Place", "Scored", "StoreBackend", "Write"]
 
 Place = tuple[Any, Any]
 """A namespace (a tuple of strings, or one string) and a key, as the user gave them."""
@@ -63,14 +63,14 @@ class Batch(Sequence[Write]):
 class Scored(NamedTuple):
     """A found item."""
 
-    row: Row
+    item: MemoryItem
     score: float
 
 
 class StoreBackend(Protocol):
     """A namespaced key-value store with expiry, versions, filters and search."""
 
-    def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+    def put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         """Write all or none; when it returns, they are durable. Returns each as it now is.
 
         A live item keeps ``created_at`` and counts ``version`` up; an expired one counts as absent.
@@ -79,7 +79,7 @@ class StoreBackend(Protocol):
             ConflictError: an ``expected`` version is not the one that is there.
         """
 
-    def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
+    def get(self, places: Sequence[Place], now: int) -> Flow[list[MemoryItem | None]]:
         """Read items at one moment; None where there is none or it has expired."""
 
     def delete(self, places: Sequence[Place], now: int) -> Flow[list[bool]]:
@@ -87,7 +87,7 @@ class StoreBackend(Protocol):
 
     def select(
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
-    ) -> Flow[list[Row]]:
+    ) -> Flow[list[MemoryItem]]:
         """The live items of a namespace (everywhere for None), ordered by its parts and then by key.
 
         Both by code point. The filter works before offset and limit.
@@ -107,7 +107,7 @@ class StoreBackend(Protocol):
         """The live items that answer ``query`` best, best first, by words and by meaning.
 
         Every item has a score, so there are fewer than ``limit`` only where fewer are live, satisfy the
-        filter and reach ``min_score``. Plain tuples ``(row, score)`` will do.
+        filter and reach ``min_score``. Plain tuples ``(item, score)`` will do.
         """
 
     def reembed(self) -> Flow[int]:

@@ -18,7 +18,7 @@ from ai_infra._flow import Call, Flow
 from ai_infra.embeddings.base import Embedder, Vector, embed, text_hash
 from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError
-from ai_infra.storage.backend import Batch, Place, Row, Scored, Write
+from ai_infra.storage.backend import Batch, MemoryItem, Place, Scored, Write
 
 T = TypeVar("T")
 
@@ -62,14 +62,14 @@ class LocalBackend:
         model = None if self._embedder is None else self._embedder.identity
         self._core = LocalStore(None if memory else path, timeout, max_value_bytes, model, switch)
 
-    def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+    def put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         """Write all or none."""
         if self._embedder is None:
             rows, expires_at = _plain(writes)
             return _flow(lambda: self._core.put(rows, now, expires_at))
         return self._embed_and_put(writes, now)
 
-    def _embed_and_put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+    def _embed_and_put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         rows, expires_at = _plain(writes)
         batch: Prepared = yield from _flow(lambda: self._core.prepare(rows, expires_at))
         vectors = yield from self._vectors(batch.texts())
@@ -131,7 +131,7 @@ class LocalBackend:
             "the store kept changing while it was embedded anew; call reembed() when it is quiet"
         )
 
-    def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
+    def get(self, places: Sequence[Place], now: int) -> Flow[list[MemoryItem | None]]:
         """Read items at one moment."""
         return _flow(lambda: self._core.get(places, now))
 
@@ -141,7 +141,7 @@ class LocalBackend:
 
     def select(
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
-    ) -> Flow[list[Row]]:
+    ) -> Flow[list[MemoryItem]]:
         """The live items in order."""
         return _flow(lambda: self._core.list(namespace, recursive, filter, (limit, offset), now))
 

@@ -5,11 +5,11 @@ mod conversations;
 mod embed;
 mod error;
 mod fit;
+mod item;
 mod items;
 mod lexical;
 mod rank;
 mod recall;
-mod row;
 mod sessions;
 mod store;
 mod tokens;
@@ -27,13 +27,13 @@ mod _core {
     #[pymodule_export]
     use crate::fit::FitPlanner;
     #[pymodule_export]
+    use crate::item::MemoryItem;
+    #[pymodule_export]
     use crate::lexical::{TextIndex, search_terms, word_stems};
     #[pymodule_export]
     use crate::rank::fuse_scores;
     #[pymodule_export]
     use crate::recall::{ConversationIndex, RecallHit, message_passages};
-    #[pymodule_export]
-    use crate::row::Row;
     #[pymodule_export]
     use crate::sessions::LocalSessions;
     #[pymodule_export]

@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
 
 use crate::error::to_py;
+use crate::item::{MemoryItem, parts};
 use crate::items::{Bytes, items};
-use crate::row::{Row, parts};
 use crate::validate;
 
 /// Where an item is.
@@ -135,7 +135,7 @@ impl LocalStore {
         #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyAny>>,
         now: i64,
         expires_at: Option<i64>,
-    ) -> PyResult<Vec<Row>> {
+    ) -> PyResult<Vec<MemoryItem>> {
         let batch = self.prepare(py, rows, expires_at)?;
         self.write(py, batch.take(), now)
     }
@@ -147,7 +147,7 @@ impl LocalStore {
         batch: &Batch,
         #[pyo3(from_py_with = items)] vectors: Vec<Option<Vector>>,
         now: i64,
-    ) -> PyResult<Vec<Row>> {
+    ) -> PyResult<Vec<MemoryItem>> {
         let mut rows = batch.take();
         for (row, vector) in rows.iter_mut().zip(vectors) {
             row.vector = vector.map(embedded);
@@ -239,7 +239,7 @@ impl LocalStore {
         filter: Option<Bound<'_, PyAny>>,
         window: (usize, Option<f32>),
         now: i64,
-    ) -> PyResult<Vec<(Row, f32)>> {
+    ) -> PyResult<Vec<(MemoryItem, f32)>> {
         let query = Query {
             namespace: raise(py, validate::namespace(&namespace))?,
             recursive,
@@ -250,7 +250,7 @@ impl LocalStore {
             min_score: window.1.unwrap_or(f32::NEG_INFINITY),
         };
         let found = raise(py, py.detach(|| self.store.search(&query, now)))?;
-        Ok(found.into_iter().map(|(item, score)| (Row::from(item), score)).collect())
+        Ok(found.into_iter().map(|(item, score)| (MemoryItem::from(item), score)).collect())
     }
 
     /// Reads items; None where there is none.
@@ -259,10 +259,10 @@ impl LocalStore {
         py: Python<'_>,
         #[pyo3(from_py_with = items)] keys: Vec<Place<'_>>,
         now: i64,
-    ) -> PyResult<Vec<Option<Row>>> {
+    ) -> PyResult<Vec<Option<MemoryItem>>> {
         let keys = raise(py, places(&keys))?;
         let items = raise(py, py.detach(|| self.store.get(&keys, now)))?;
-        Ok(items.into_iter().map(|item| item.map(Row::from)).collect())
+        Ok(items.into_iter().map(|item| item.map(MemoryItem::from)).collect())
     }
 
     /// Deletes; says of each key whether there was an item.
@@ -286,10 +286,10 @@ impl LocalStore {
         filter: Option<Bound<'_, PyAny>>,
         window: (Option<usize>, usize),
         now: i64,
-    ) -> PyResult<Vec<Row>> {
+    ) -> PyResult<Vec<MemoryItem>> {
         let what = raise(py, listing(namespace.as_ref(), recursive, filter.as_ref(), window))?;
         let items = raise(py, py.detach(|| self.store.list(&what, now)))?;
-        Ok(items.into_iter().map(Row::from).collect())
+        Ok(items.into_iter().map(MemoryItem::from).collect())
     }
 
     /// How many items a listing would return.
@@ -367,10 +367,14 @@ impl Batch {
 }
 
 impl LocalStore {
-    fn write(&self, py: Python<'_>, rows: Vec<PutRow>, now: i64) -> PyResult<Vec<Row>> {
+    fn write(&self, py: Python<'_>, rows: Vec<PutRow>, now: i64) -> PyResult<Vec<MemoryItem>> {
         let written = py.detach(|| {
             let stamps = self.store.put(&rows, now)?;
-            Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| Row::from(row.into_item(stamp))).collect())
+            Ok(rows
+                .into_iter()
+                .zip(stamps)
+                .map(|(row, stamp)| MemoryItem::from(row.into_item(stamp)))
+                .collect())
         });
         raise(py, written)
     }

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from ai_infra._flow import Flow
 from ai_infra.errors import InvalidInputError
 from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
-from ai_infra.storage.backend import Batch, Row, StoreBackend, Write
+from ai_infra.storage.backend import Batch, StoreBackend, Write
 
 MAX_TTL = 100 * 365.25 * 86_400
 """Seconds. A hundred years: beyond it a number is a mistake, such as a time in milliseconds."""
@@ -24,7 +25,7 @@ destroys nothing that others can still read."""
 SWEEP_LIMIT = 500
 
 
-_scored = ScoredItem._make
+_scored: Callable[[Any], ScoredItem] = partial(tuple.__new__, ScoredItem)
 
 
 class Unset:
@@ -84,12 +85,12 @@ class StoreFlows:
         return None if seconds is None else now + max(1, round(seconds * 1_000_000))
 
     def _put_rows(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
-        rows = yield from self._backend.put(writes, now)
+        items = yield from self._backend.put(writes, now)
         self._writes += len(writes)
         if self._writes >= SWEEP_EVERY:
             self._writes = 0
             yield from self._backend.sweep(now - SWEEP_GRACE, SWEEP_LIMIT)
-        return [MemoryItem(row) for row in rows]
+        return items
 
     def _put(self, namespace: Any, key: Any, value: Any, ttl: Any, expected_version: Any) -> Flow[MemoryItem]:
         now = self._now()
@@ -117,12 +118,11 @@ class StoreFlows:
         return (yield from self._put_rows(writes, now))
 
     def _get(self, namespace: Any, key: Any) -> Flow[MemoryItem | None]:
-        rows = yield from self._backend.get([(namespace, key)], self._now())
-        return None if rows[0] is None else MemoryItem(rows[0])
+        items = yield from self._backend.get([(namespace, key)], self._now())
+        return items[0]
 
     def _get_many(self, keys: Iterable[Any]) -> Flow[list[MemoryItem | None]]:
-        rows = yield from self._backend.get(_places(keys), self._now())
-        return [None if row is None else MemoryItem(row) for row in rows]
+        return self._backend.get(_places(keys), self._now())
 
     def _delete(self, namespace: Any, key: Any) -> Flow[bool]:
         found = yield from self._backend.delete([(namespace, key)], self._now())
@@ -136,10 +136,9 @@ class StoreFlows:
         self, namespace: Any, recursive: bool, filter: Any, limit: Any, offset: Any
     ) -> Flow[list[MemoryItem]]:
         bound, skip = check_limit("limit", limit, optional=True), check_limit("offset", offset)
-        rows = yield from self._backend.select(
+        return self._backend.select(
             namespace, recursive=recursive, filter=filter, limit=bound, offset=skip or 0, now=self._now()
         )
-        return [MemoryItem(row) for row in rows]
 
     def _search(
         self, namespace: Any, query: Any, limit: Any, filter: Any, recursive: bool, min_score: Any
@@ -157,7 +156,7 @@ class StoreFlows:
             min_score=None if min_score is None else float(min_score),
             now=self._now(),
         )
-        return [_scored((MemoryItem(row), score)) for row, score in found]
+        return list(map(_scored, found))
 
     def _reembed(self) -> Flow[int]:
         return self._backend.reembed()
@@ -187,7 +186,7 @@ class StoreFlows:
     def _close(self) -> Flow[None]:
         return self._backend.close()
 
-    def _rows(self, namespace: Any) -> Flow[list[Row]]:
+    def _all(self, namespace: Any) -> Flow[list[MemoryItem]]:
         return self._backend.select(
             namespace, recursive=True, filter=None, limit=None, offset=0, now=self._now()
         )

@@ -11,7 +11,8 @@ from typing import IO, Any, TypeVar
 from ai_infra._flow import Call, Flow
 from ai_infra.errors import InvalidInputError
 from ai_infra.llm.memory.store_flows import StoreFlows
-from ai_infra.storage.backend import Row, Write
+from ai_infra.llm.memory.store_items import MemoryItem
+from ai_infra.storage.backend import Write
 
 T = TypeVar("T")
 
@@ -26,18 +27,18 @@ class StoreFiles(StoreFlows):
     """The flows that read and write files."""
 
     def _export(self, target: Any, namespace: Any) -> Flow[int]:
-        rows = yield from self._rows(namespace)
+        items = yield from self._all(namespace)
         if isinstance(target, str | os.PathLike):
             path = target
 
             def write() -> None:
                 with open(path, "w", encoding="utf-8", newline="\n") as file:
-                    _write(rows, file)
+                    _write(items, file)
 
             yield _threaded(write)
         else:
-            yield _threaded(lambda: _write(rows, target))
-        return len(rows)
+            yield _threaded(lambda: _write(items, target))
+        return len(items)
 
     def _import(self, source: str | os.PathLike[str] | Iterable[str]) -> Flow[int]:
         writes: list[Write] = yield _threaded(lambda: _read(source))
@@ -48,20 +49,16 @@ class StoreFiles(StoreFlows):
         return len(writes)
 
 
-def _write(rows: list[Row], file: IO[str]) -> None:
-    for row in rows:
-        head = json.dumps({"namespace": row.namespace, "key": row.key}, ensure_ascii=False)
+def _write(items: list[MemoryItem], file: IO[str]) -> None:
+    for item in items:
+        head = json.dumps({"namespace": item.namespace, "key": item.key}, ensure_ascii=False)
+        created, updated, expires = item.times
         tail = json.dumps(
-            {
-                "created_at": row.created_at,
-                "updated_at": row.updated_at,
-                "expires_at": row.expires_at,
-                "version": row.version,
-            }
+            {"created_at": created, "updated_at": updated, "expires_at": expires, "version": item.version}
         )
         # The value goes out as the very text that is stored, save the characters that end a line for some
         # readers (`str.splitlines`); inside JSON they can only be in strings.
-        line = f'{head[:-1]}, "value": {row.json}, {tail[1:]}\n'
+        line = f'{head[:-1]}, "value": {item.json}, {tail[1:]}\n'
         for breaker, escape in _LINE_BREAKERS:
             line = line.replace(breaker, escape)
         file.write(line)

@@ -16,7 +16,7 @@ from ai_infra.errors import (
     InvalidTextError,
     InvalidValueError,
 )
-from ai_infra.storage.backend import Place, Row, Write
+from ai_infra.storage.backend import MemoryItem, Place, Write
 from ai_infra.storage.local import MAX_VALUE_BYTES
 from ai_infra.storage.postgres.documents import document
 from ai_infra.storage.postgres.names import ALL, decode, encode, subtree
@@ -48,7 +48,7 @@ class PostgresBackend(SearchBackend):
 
     # Writing ------------------------------------------------------------------------------------------------
 
-    def put(self, writes: Sequence[Write], now: int) -> Flow[list[Row]]:
+    def put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         """Write all or none."""
         ready = self._check(writes)
         waves = _waves(ready)
@@ -81,12 +81,14 @@ class PostgresBackend(SearchBackend):
             answers = [(asks[0][1], rows)] if rows else []
         if not answers:
             answers = yield from self._work(script, atomic=atomic)
-        done: dict[int, Row] = {}
+        done: dict[int, MemoryItem] = {}
         for group, rows in answers:
             stamps = {(ns, key): stamp for ns, key, *stamp in rows}
             for item in group:
                 created, updated, expires, version = stamps[item.ns, item.key]
-                done[id(item)] = Row(decode(item.ns), item.key, item.json, created, updated, expires, version)
+                done[id(item)] = MemoryItem(
+                    decode(item.ns), item.key, item.json, created, updated, expires, version
+                )
         return [done[id(item)] for item in ready]
 
     def _check(self, writes: Sequence[Write]) -> list[Ready]:
@@ -185,7 +187,7 @@ class PostgresBackend(SearchBackend):
 
     # Reading ------------------------------------------------------------------------------------------------
 
-    def get(self, places: Sequence[Place], now: int) -> Flow[list[Row | None]]:
+    def get(self, places: Sequence[Place], now: int) -> Flow[list[MemoryItem | None]]:
         """Read items at one moment."""
         wanted = self._places(places)
         if len(wanted) == 1:
@@ -194,18 +196,18 @@ class PostgresBackend(SearchBackend):
             rows = yield from self._ask(self._sql["get"], parameters)
         else:
             rows = yield from self._ask(self._sql["get_many"], self._many(wanted, now))
-        found = {(row[0], row[1]): _row(row) for row in rows}
+        found = {(row[0], row[1]): _item(row) for row in rows}
         return [found.get(place) for place in wanted]
 
     def select(
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
-    ) -> Flow[list[Row]]:
+    ) -> Flow[list[MemoryItem]]:
         """The live items in order."""
         parameters: dict[str, Any] = {"now": now, "limit": limit, "offset": offset}
         where, kind = self._where(namespace, recursive, filter, parameters)
         query = self._sql.fill("select", kept=kind and ("select", kind), where=where)
         rows = yield from self._ask(query, parameters)
-        return [_row(row) for row in rows]
+        return [_item(row) for row in rows]
 
     def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
         """How many live items."""
@@ -241,8 +243,8 @@ class PostgresBackend(SearchBackend):
         }
 
 
-def _row(row: Sequence[Any]) -> Row:
-    return Row(decode(row[0]), *row[1:])
+def _item(row: Sequence[Any]) -> MemoryItem:
+    return MemoryItem(decode(row[0]), *row[1:])
 
 
 def _waves(ready: list[Ready]) -> list[list[Ready]]:
