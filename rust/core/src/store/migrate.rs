@@ -1,18 +1,25 @@
 //! The schema: a numbered list of SQL files, applied in order inside one immediate transaction.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::wanted::hash_of;
 use crate::error::{Error, Result};
+use crate::validate::{parse, text_of};
+use crate::vectors::pack;
 
 /// Marks a file as ours (`PRAGMA application_id`): "AIMm" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x4149_4d6d;
 
+/// A step: statements, and what has to be computed after them.
+type Step = (&'static str, fn(&Transaction<'_>) -> Result<()>);
+
 /// Every step from an empty file to the newest schema; never edit one that was released, append.
-const MIGRATIONS: &[&str] = &[
-    include_str!("sql/0001_items.sql"),
-    include_str!("sql/0002_sessions.sql"),
-    include_str!("sql/0003_conversations.sql"),
-    include_str!("sql/0004_writes.sql"),
+const MIGRATIONS: &[Step] = &[
+    (include_str!("sql/0001_items.sql"), nothing),
+    (include_str!("sql/0002_sessions.sql"), nothing),
+    (include_str!("sql/0003_conversations.sql"), nothing),
+    (include_str!("sql/0004_writes.sql"), nothing),
+    (include_str!("sql/0005_halves.sql"), halve),
 ];
 
 /// The schema this version writes (`PRAGMA user_version`).
@@ -28,12 +35,46 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
     if from > LATEST {
         return Err(newer(from));
     }
-    for step in MIGRATIONS.iter().skip(from.max(0) as usize) {
-        tx.execute_batch(step)?;
+    for (statements, compute) in MIGRATIONS.iter().skip(from.max(0) as usize) {
+        tx.execute_batch(statements)?;
+        compute(&tx)?;
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", LATEST)?;
     tx.commit()?;
+    Ok(())
+}
+
+fn nothing(_: &Transaction<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// Step 5: vectors of 32-bit floats become those of 16. One that is none is left out, as if its item had no text.
+fn halve(tx: &Transaction<'_>) -> Result<()> {
+    let mut read = tx.prepare(
+        "SELECT item_id, vector, items.value FROM item_vectors_32 JOIN items ON items.id = item_id ORDER BY item_id",
+    )?;
+    let mut write = tx.prepare("INSERT INTO item_vectors (item_id, hash, vector) VALUES (?, ?, ?)")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, floats, value): (i64, Vec<u8>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let hash = parse(&value).ok().map(|value| hash_of(&text_of(&value)));
+        if let Some(packed) = pack(&floats) {
+            write.execute(params![id, hash, packed])?;
+        }
+    }
+    drop(rows);
+    tx.execute_batch("DROP TABLE item_vectors_32")?;
+    let mut read = tx.prepare("SELECT vector FROM conversation_vectors WHERE rowid = ?")?;
+    let mut write = tx.prepare("UPDATE conversation_vectors SET vector = ? WHERE rowid = ?")?;
+    let mut rows = tx.prepare("SELECT rowid FROM conversation_vectors")?;
+    let rows: Vec<i64> = rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for row in rows {
+        let floats: Vec<u8> = read.query_row([row], |found| found.get(0))?;
+        if let Some(packed) = pack(&floats) {
+            write.execute(params![packed, row])?;
+        }
+    }
     Ok(())
 }
 
