@@ -90,3 +90,70 @@ pub(super) fn newer(found: i32) -> Error {
          upgrade ai-infra-memory to open it"
     ))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::vectors::unpack;
+
+    fn schema(conn: &Connection) -> Vec<String> {
+        let mut names =
+            conn.prepare("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY type, name").unwrap();
+        names.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    fn floats(vector: &[f32]) -> Vec<u8> {
+        vector.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn halves(conn: &Connection, sql: &str) -> Vec<Vec<f32>> {
+        let mut found = conn.prepare(sql).unwrap();
+        let rows = found.query_map([], |row| Ok(unpack(&row.get::<_, Vec<u8>>(0)?))).unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_file_with_vectors_of_32_bits_becomes_one_with_16() {
+        let mut old = Connection::open_in_memory().unwrap();
+        for (statements, _) in MIGRATIONS.iter().take(4) {
+            old.execute_batch(statements).unwrap();
+        }
+        old.execute_batch(
+            "PRAGMA user_version = 4;
+             INSERT INTO namespaces (path, gen) VALUES (x'00', 1);
+             INSERT INTO items (id, ns_id, key, value, created_at, updated_at, version)
+                 VALUES (1, 1, 'a', '{\"t\":\"one\"}', 1, 1, 1), (2, 1, 'b', '{\"n\":2}', 1, 1, 1),
+                        (5, 1, 'c', '{\"t\":[\"two\",\"three\"]}', 1, 1, 1);",
+        )
+        .unwrap();
+        for (id, vector) in [(1, [3.0, 4.0]), (5, [0.0, -2.0])] {
+            old.execute("INSERT INTO item_vectors VALUES (?, ?, ?)", params![id, [7u8; 32], floats(&vector)])
+                .unwrap();
+        }
+        for hash in 0..3u8 {
+            let vector = floats(&[f32::from(hash), 0.0]);
+            old.execute("INSERT INTO conversation_vectors VALUES (1, ?, ?)", params![[hash], vector])
+                .unwrap();
+        }
+        migrate(&mut old).unwrap();
+        let mut fresh = Connection::open_in_memory().unwrap();
+        migrate(&mut fresh).unwrap();
+        assert_eq!(schema(&old), schema(&fresh));
+        assert_eq!(version(&old).unwrap(), LATEST);
+        let read = halves(&old, "SELECT vector FROM item_vectors ORDER BY item_id");
+        assert_eq!(read.len(), 2);
+        for (found, wanted) in read.concat().iter().zip([0.6f32, 0.8, 0.0, -1.0]) {
+            assert!((found - wanted).abs() < 5e-4, "{read:?}");
+        }
+        let mut hashes = old.prepare("SELECT item_id, hash FROM item_vectors ORDER BY item_id").unwrap();
+        let hashes: Vec<(i64, i32)> = hashes
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        assert_eq!(hashes, [(1, hash_of("one")), (5, hash_of("two\nthree"))]);
+        let read = halves(&old, "SELECT vector FROM conversation_vectors ORDER BY hash");
+        assert_eq!(read, [[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]]);
+    }
+}
