@@ -20,11 +20,11 @@ __all__ = [
     "LocalSessions",
     "LocalStore",
     "MemoryItem",
+    "Pending",
     "RecallHit",
     "TextIndex",
     "VectorIndex",
     "after_fork",
-    "all_finite",
     "before_fork",
     "canonical_filter",
     "canonical_json",
@@ -33,6 +33,7 @@ __all__ = [
     "check_query",
     "count_approximate",
     "filter_matches",
+    "float_rows",
     "fuse_scores",
     "local_dimensions",
     "local_embed",
@@ -233,8 +234,6 @@ class VectorIndex:
 
 _StorePlace: TypeAlias = tuple[Any, Any]
 
-_StoreVector: TypeAlias = tuple[bytes, bytes]
-
 @final
 class MemoryItem:
     """One memory: a value under a namespace and a key.
@@ -307,6 +306,12 @@ class Batch:
         """The text of each value for search: its strings; empty where it has none."""
 
 @final
+class Pending:
+    """Items that are to be embedded again."""
+
+    def __len__(self) -> int: ...
+
+@final
 class LocalStore:
     """A store in one SQLite file, or in memory. Times are microseconds since 1970 UTC; a row written as
     ``(namespace, key, value)``, with an expiry, the expected version and an item's past where there are any."""
@@ -329,10 +334,15 @@ class LocalStore:
     def prepare(self, rows: Sequence[Sequence[Any]], expires_at: int | None = None) -> Batch:
         """Checks rows and turns them into what is stored."""
 
-    def put_batch(
-        self, batch: Batch, vectors: Sequence[_StoreVector | None], now: int
-    ) -> builtins.list[MemoryItem]:
-        """Writes a prepared batch with the hash and the vector (bytes of f32 values) of each text."""
+    def lacking(self, batch: Batch, size: int | None = None) -> builtins.list[str]:
+        """The texts of a prepared batch whose vectors the store lacks, each once.
+
+        ``size``: that of the embedder's vectors, where it is known; held ones of another size do not count.
+        """
+
+    def put_batch(self, batch: Batch, made: Sequence[bytes], now: int) -> builtins.list[MemoryItem]:
+        """Writes a prepared batch with the vectors (bytes of f32 values) of the texts that were lacking, and empties
+        it."""
 
     def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
         """Takes rows of another database as they are, and says by how many items the store has grown.
@@ -341,14 +351,15 @@ class LocalStore:
         item is gone), created_at, updated_at, expires_at, version, vector; more do not matter.
         """
 
-    def known(self, hashes: Sequence[bytes]) -> builtins.list[bytes | None]:
-        """The vectors of texts the store has seen, by hash."""
+    def pending(self, size: int | None = None) -> tuple[Pending, builtins.list[str]]:
+        """Every item, to be embedded again, and the texts whose vectors have to be made, each once.
 
-    def pending(self) -> builtins.list[tuple[int, int, str]]:
-        """Every item to be embedded again: ``(id, seq, text)``."""
+        Held vectors of this embedder are taken over where they have ``size``; where that is None, all are made.
+        """
 
-    def reembed(self, vectors: Sequence[tuple[int, int, _StoreVector | None]]) -> bool:
-        """Gives the store to this embedder; false when items changed since ``pending``."""
+    def reembed(self, pending: Pending, made: Sequence[bytes]) -> bool:
+        """Gives the store to this embedder with the vectors (bytes of f32 values) of the texts that had none; false
+        when items changed since ``pending``, which has to be asked again then."""
 
     def search(
         self,
@@ -547,8 +558,9 @@ def local_embed(texts: list[str]) -> bytes:
     A text without words has a zero row.
     """
 
-def all_finite(values: Buffer) -> bool:
-    """Whether every value of a contiguous buffer of f32 is a finite number."""
+def float_rows(values: Sequence[Any]) -> tuple[list[bytes | None], list[int]]:
+    """For each value its numbers as the bytes of f32 values, None where it is no sequence of numbers (a list, an
+    array, whatever iterates); and which of them hold one that is not finite."""
 
 def local_dimensions() -> int:
     """The number of components of the built-in embedder's vectors."""

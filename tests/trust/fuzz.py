@@ -80,6 +80,7 @@ vectors = argument(
     lambda d: {bytes([d.randrange(3)]) * 32: floats(DIMENSIONS)(d) for _ in range(d.randrange(2))}
 )
 pair = tupled(hashes, floats(DIMENSIONS))
+rows_of_floats = listed(floats(DIMENSIONS))
 row = or_hostile(
     lambda d: (namespace(d), text(d), value(d), d.choice((None, 1, 2**60)), d.choice((None, 0, 1)), None),
     0.05,
@@ -105,7 +106,7 @@ FUNCTIONS: Calls = {
     "message_passages": [strings],
     "search_terms": [texts],
     "word_stems": [strings],
-    "all_finite": [argument(floats(DIMENSIONS))],
+    "float_rows": [listed(or_hostile(floats(DIMENSIONS)))],
     "after_fork": [],
 }
 
@@ -222,7 +223,7 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
             "prepare": [listed(row)],
             "put_batch": [
                 argument(lambda d: BATCH.prepare([("a", "k", {"a": "x"}, None, None, None)])),
-                listed(pair),
+                rows_of_floats,
                 now,
             ],
             "load": [
@@ -239,9 +240,12 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
                     )
                 )
             ],
-            "known": [listed(hashes)],
-            "pending": [],
-            "reembed": [listed(tupled(number, number, pair))],
+            "lacking": [
+                argument(lambda d: BATCH.prepare([("a", "k", {"a": "x"}, None, None, None)])),
+                numbers,
+            ],
+            "pending": [numbers],
+            "reembed": [argument(lambda d: BATCH.pending(d.choice([None, DIMENSIONS]))[0]), rows_of_floats],
             "search": [
                 namespace,
                 flag,

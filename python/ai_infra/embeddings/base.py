@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ai_infra import _flow
-from ai_infra._core import all_finite
+from ai_infra._core import float_rows
 from ai_infra.errors import EmbeddingError
 
 Vector: TypeAlias = "array[float]"
@@ -50,10 +50,16 @@ def embed(embedder: Embedder, texts: Sequence[str]) -> _flow.Flow[list[Vector]]:
     Raises:
         EmbeddingError: not one finite vector of one size for each text; names the inputs.
     """
+    rows = yield from embed_rows(embedder, texts)
+    return [vector(row) for row in rows]
+
+
+def embed_rows(embedder: Embedder, texts: Sequence[str]) -> _flow.Flow[list[bytes]]:
+    """:func:`embed`, with each vector as the bytes of its float32 values."""
     if not texts:
         return []
     raw = yield call(embedder, "embed_documents", list(texts))
-    return checked(raw, len(texts), getattr(embedder, "dimensions", None))
+    return checked_rows(raw, len(texts), getattr(embedder, "dimensions", None))
 
 
 def embed_query(embedder: Embedder, text: str) -> _flow.Flow[Vector]:
@@ -68,6 +74,11 @@ def checked(raw: Any, count: int, dimensions: int | None) -> list[Vector]:
     Raises:
         EmbeddingError: they are not.
     """
+    return [vector(row) for row in checked_rows(raw, count, dimensions)]
+
+
+def checked_rows(raw: Any, count: int, dimensions: int | None) -> list[bytes]:
+    """:func:`checked`, with each vector as the bytes of its float32 values."""
     try:
         given = list(raw)
     except TypeError:
@@ -75,39 +86,24 @@ def checked(raw: Any, count: int, dimensions: int | None) -> list[Vector]:
     if len(given) != count:
         missing = range(len(given), count)
         raise EmbeddingError(f"the embedder returned {len(given)} vectors for {count} texts", inputs=missing)
-    vectors = [_vector(value) for value in given]
-    size = dimensions or next((len(vector) for vector in vectors if vector), 0)
-    wrong = [n for n, vector in enumerate(vectors) if vector is None or len(vector) != size or not size]
-    if wrong:
-        raise EmbeddingError(f"the embedder returned no vector of {size or 'any'} numbers", inputs=wrong)
-    odd = [n for n, vector in enumerate(vectors) if vector is not None and not all_finite(vector)]
+    rows, odd = float_rows(given)
+    size = 4 * dimensions if dimensions else next((len(row) for row in rows if row), 0)
+    good = [row for row in rows if row is not None and len(row) == size]
+    if len(good) != count or not size:
+        wrong = [n for n, row in enumerate(rows) if row is None or len(row) != size or not size]
+        raise EmbeddingError(f"the embedder returned no vector of {size // 4 or 'any'} numbers", inputs=wrong)
     if odd:
         raise EmbeddingError(
             "the embedder returned numbers that are not finite (NaN or infinity)", inputs=odd
         )
-    return [vector for vector in vectors if vector is not None]
+    return good
 
 
-def _vector(value: Any) -> Vector | None:
-    if isinstance(value, array) and value.typecode == "f":
-        return value
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        return None
-    try:
-        raw = memoryview(value)  # type: ignore[arg-type]  # numpy's arrays have a buffer, lists have none
-    except TypeError:
-        raw = None
-    try:
-        if raw is not None and raw.format == "f" and raw.contiguous:
-            vector = array("f")
-            vector.frombytes(raw.cast("B"))
-            return vector
-        if raw is not None and raw.format == "d" and raw.ndim == 1:
-            # One number object after the other would be numpy's, ten times slower.
-            return array("f", raw.tolist())
-        return array("f", value)
-    except (TypeError, OverflowError, ValueError):
-        return None
+def vector(row: bytes) -> Vector:
+    """The vector of these float32 bytes."""
+    made = array("f")
+    made.frombytes(row)
+    return made
 
 
 def call(target: object, name: str, argument: Any) -> _flow.Call:

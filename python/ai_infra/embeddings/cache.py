@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from array import array
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ai_infra import _flow
-from ai_infra.embeddings.base import Embedder, Vector, call, embed, embed_query, identity
+from ai_infra.embeddings.base import Embedder, Vector, call, embed_query, embed_rows, identity, vector
 from ai_infra.errors import EmbeddingError
 
 _DIGEST = 32  # bytes: two texts never meet, also when somebody tries
@@ -113,11 +112,11 @@ class CachedEmbedder:
         Raises:
             EmbeddingError: as the embedder inside; ``inputs`` are positions in ``texts``.
         """
-        return _flow.run(self._embed(texts))
+        return [vector(row) for row in _flow.run(self.rows(texts))]
 
     async def aembed_documents(self, texts: Sequence[str]) -> list[Vector]:
         """:meth:`embed_documents` without blocking the event loop."""
-        return await _flow.arun(self._embed(texts))
+        return [vector(row) for row in await _flow.arun(self.rows(texts))]
 
     def embed_query(self, text: str) -> Vector:
         """The vector of one question; the last thousand are kept in memory."""
@@ -130,18 +129,19 @@ class CachedEmbedder:
     def ask(self, text: str) -> _flow.Flow[Vector]:
         """:meth:`embed_query` as a part of another operation."""
         with self._lock:
-            vector = self._questions.get(text)
-            if vector is not None:
+            known = self._questions.get(text)
+            if known is not None:
                 self._questions.move_to_end(text)
-        if vector is None or len(vector) != (self.dimensions or len(vector)):
-            vector = yield from embed_query(self.embedder, text)
+        if known is None or len(known) != (self.dimensions or len(known)):
+            known = yield from embed_query(self.embedder, text)
             with self._lock:
-                self._questions[text] = vector
+                self._questions[text] = known
                 if len(self._questions) > _QUESTIONS:
                     self._questions.popitem(last=False)
-        return vector[:]  # the caller may change what it is given
+        return known[:]  # the caller may change what it is given
 
-    def _embed(self, texts: Sequence[str]) -> _flow.Flow[list[Vector]]:
+    def rows(self, texts: Sequence[str]) -> _flow.Flow[list[bytes]]:
+        """:meth:`embed_documents` as a part of another operation, each vector as the bytes of its float32 values."""
         keys = self._keys(texts)
         first: dict[bytes, int] = {}
         for position, key in enumerate(keys):
@@ -157,38 +157,32 @@ class CachedEmbedder:
         for part in parts:
             positions = [missing[n] for n in part]
             try:
-                made = yield from embed(self.embedder, [texts[position] for position in positions])
+                made = yield from embed_rows(self.embedder, [texts[position] for position in positions])
             except EmbeddingError as error:
                 raise _moved(error, positions) from error.__cause__
-            fresh = {keys[position]: vector for position, vector in zip(positions, made, strict=True)}
+            fresh = {keys[position]: row for position, row in zip(positions, made, strict=True)}
             yield from self._keep(fresh)
             vectors.update(fresh)
         return [vectors[key] for key in keys]
 
-    def _known(self, keys: list[bytes]) -> _flow.Flow[dict[bytes, Vector]]:
+    def _known(self, keys: list[bytes]) -> _flow.Flow[dict[bytes, bytes]]:
         found = self._memory.get_many(keys)
         rest = [key for key in keys if key not in found]
         if self._cache is not None and rest:
             stored: Mapping[bytes, bytes] = yield call(self._cache, "get_many", rest)
             self._memory.put_many(stored)
             found.update(stored)
-        read = {key: self._read(value) for key, value in found.items()}
-        return {key: vector for key, vector in read.items() if vector is not None}
+        return {key: bytes(value) for key, value in found.items() if self._whole(value)}
 
-    def _keep(self, vectors: Mapping[bytes, Vector]) -> _flow.Flow[None]:
-        items = {key: vector.tobytes() for key, vector in vectors.items()}
-        self._memory.put_many(items)
-        if self._cache is not None and items:
-            yield call(self._cache, "put_many", items)
+    def _keep(self, rows: Mapping[bytes, bytes]) -> _flow.Flow[None]:
+        self._memory.put_many(rows)
+        if self._cache is not None and rows:
+            yield call(self._cache, "put_many", dict(rows))
 
-    def _read(self, value: bytes) -> Vector | None:
-        """The vector, unless the cache holds something else: then it is made anew."""
+    def _whole(self, value: bytes) -> bool:
+        """Whether it is a vector: a cache may hold something else, which is made anew."""
         size = self.dimensions
-        if not value or len(value) % 4 or (size is not None and len(value) != 4 * size):
-            return None
-        vector = array("f")
-        vector.frombytes(value)
-        return vector
+        return len(value) > 0 and len(value) % 4 == 0 and (size is None or len(value) == 4 * size)
 
     def _keys(self, texts: Sequence[str]) -> list[bytes]:
         """For each text the hash of everything its vector depends on; a length keeps the fields apart."""

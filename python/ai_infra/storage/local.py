@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from ai_infra._core import Batch as Prepared
 from ai_infra._core import LocalStore, check_query
 from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import Embedder, Vector, embed, text_hash
+from ai_infra.embeddings.base import Embedder, Vector
 from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError
 from ai_infra.storage.backend import Batch, MemoryItem, Place, Scored, Write
@@ -70,29 +70,18 @@ class LocalBackend:
         return self._embed_and_put(writes, now)
 
     def _embed_and_put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
-        rows, expires_at = _plain(writes)
-        batch: Prepared = yield from _flow(lambda: self._core.prepare(rows, expires_at))
-        vectors = yield from self._vectors(batch.texts())
-        return (yield from _flow(lambda: self._core.put_batch(batch, vectors, now)))
-
-    def _vectors(self, texts: Sequence[str], *, anew: bool = False) -> Flow[list[tuple[bytes, bytes] | None]]:
-        """The hash and the vector of each text; None for an empty one. Asks the embedder for new texts only;
-        ``anew``: for those too whose stored vector may be of another size than it makes now."""
         embedder = self._embedder
         assert embedder is not None
-        hashes = [text_hash(embedder.identity, text) for text in texts]
-        wanted = {digest: text for digest, text in zip(hashes, texts, strict=True) if text}
-        known: dict[bytes, bytes] = {}
+        rows, expires_at = _plain(writes)
         size = embedder.dimensions
-        if wanted and not (anew and size is None):
-            stored = yield from _flow(lambda: self._core.known(list(wanted)))
-            for digest, vector in zip(wanted, stored, strict=True):
-                if vector is not None and (size is None or len(vector) == 4 * size):
-                    known[digest] = vector
-        new = [digest for digest in wanted if digest not in known]
-        made: list[Vector] = yield from embed(embedder, [wanted[digest] for digest in new])
-        known.update((digest, vector.tobytes()) for digest, vector in zip(new, made, strict=True))
-        return [(digest, known[digest]) if text else None for digest, text in zip(hashes, texts, strict=True)]
+
+        def prepare() -> tuple[Prepared, list[str]]:
+            batch = self._core.prepare(rows, expires_at)
+            return batch, self._core.lacking(batch, size)
+
+        batch, lacking = yield from _flow(prepare)
+        made = yield from embedder.rows(lacking)
+        return (yield from _flow(lambda: self._core.put_batch(batch, made, now)))
 
     def search(
         self,
@@ -119,13 +108,11 @@ class LocalBackend:
 
     def reembed(self) -> Flow[int]:
         """Embed everything anew; readers see the old vectors until all new ones are there."""
+        size = None if self._embedder is None else self._embedder.dimensions
         for _ in range(REEMBED_ROUNDS):
-            pending = yield from _flow(self._core.pending)
-            vectors: list[tuple[bytes, bytes] | None] = [None] * len(pending)
-            if self._embedder is not None:
-                vectors = yield from self._vectors([text for _, _, text in pending], anew=True)
-            rows = [(id_, seq, vector) for (id_, seq, _), vector in zip(pending, vectors, strict=True)]
-            if (yield from _flow(partial(self._core.reembed, rows))):
+            pending, lacking = yield from _flow(partial(self._core.pending, size))
+            made = [] if self._embedder is None else (yield from self._embedder.rows(lacking))
+            if (yield from _flow(partial(self._core.reembed, pending, made))):
                 return len(pending)
         raise ConflictError(
             "the store kept changing while it was embedded anew; call reembed() when it is quiet"

@@ -2,7 +2,6 @@
 
 use ai_infra_core::embed;
 use ai_infra_core::error::Error;
-use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -30,12 +29,6 @@ pub fn local_embed<'py>(
         embed::embed_batch(&texts).into_iter().flat_map(f32::to_le_bytes).collect()
     });
     PyBytes::new(py, &rows)
-}
-
-/// Whether every value of a contiguous buffer of f32 is a finite number.
-#[pyfunction]
-pub fn all_finite(py: Python<'_>, values: PyBuffer<f32>) -> bool {
-    values.to_vec(py).is_ok_and(|values| values.iter().all(|value| value.is_finite()))
 }
 
 /// The number of components of the built-in embedder's vectors.

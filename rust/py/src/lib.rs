@@ -5,6 +5,7 @@ mod conversations;
 mod embed;
 mod error;
 mod fit;
+mod floats;
 mod item;
 mod items;
 mod lexical;
@@ -23,9 +24,11 @@ mod _core {
     #[pymodule_export]
     use crate::conversations::{LocalConversations, filter_matches};
     #[pymodule_export]
-    use crate::embed::{all_finite, local_dimensions, local_embed, local_model};
+    use crate::embed::{local_dimensions, local_embed, local_model};
     #[pymodule_export]
     use crate::fit::FitPlanner;
+    #[pymodule_export]
+    use crate::floats::float_rows;
     #[pymodule_export]
     use crate::item::MemoryItem;
     #[pymodule_export]
@@ -37,7 +40,7 @@ mod _core {
     #[pymodule_export]
     use crate::sessions::LocalSessions;
     #[pymodule_export]
-    use crate::store::{Batch, LocalStore, after_fork, before_fork};
+    use crate::store::{Batch, LocalStore, Pending, after_fork, before_fork};
     #[pymodule_export]
     use crate::tokens::{Encoding, count_approximate};
     #[pymodule_export]

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use ai_infra_core::error::{Error, Result};
 use ai_infra_core::store::{
-    self, Content, Db, Embedded, Listing, Loaded, Namespace, PutRow, Query, Restored, Store,
+    self, Content, Db, Listing, Loaded, Namespace, PutRow, Query, Restored, Store, Wanted,
 };
 use ai_infra_core::validate::{parse, text_of};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
 
 use crate::error::to_py;
@@ -28,19 +29,8 @@ pub struct LocalStore {
     max_bytes: usize,
 }
 
-/// The hash of a text, and its vector as the bytes of f32 values.
-type Vector = (Bytes, Bytes);
-
-fn embedded((Bytes(hash), Bytes(vector)): Vector) -> Embedded {
-    Embedded { hash, vector }
-}
-
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|four| f32::from_ne_bytes(*four)).collect()
-}
-
-fn bytes(floats: &[f32]) -> Vec<u8> {
-    floats.iter().flat_map(|value| value.to_ne_bytes()).collect()
 }
 
 /// Turns a core result into a Python one.
@@ -124,7 +114,20 @@ impl LocalStore {
             let put = check(&mut checker, row, expires_at)?;
             ready.push(raise(py, put.map_err(|error| if many { number(index, error) } else { error }))?);
         }
-        Ok(Batch { rows: Mutex::new(ready) })
+        Ok(Batch { rows: Mutex::new(ready), wanted: Mutex::default() })
+    }
+
+    /// The texts of a prepared batch whose vectors the store lacks, each once. `size`: that of the embedder's vectors,
+    /// where it is known; held ones of another size do not count.
+    #[pyo3(signature = (batch, size=None))]
+    fn lacking(&self, py: Python<'_>, batch: &Batch, size: Option<usize>) -> PyResult<Vec<String>> {
+        let found = py.detach(|| {
+            let texts = batch.lock().iter().map(PutRow::text).collect::<Result<_>>()?;
+            self.store.wanted(texts, size, true)
+        });
+        let (wanted, lacking) = raise(py, found)?;
+        *batch.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+        Ok(lacking)
     }
 
     /// Writes all rows or none; returns each as it now is.
@@ -137,22 +140,29 @@ impl LocalStore {
         expires_at: Option<i64>,
     ) -> PyResult<Vec<MemoryItem>> {
         let batch = self.prepare(py, rows, expires_at)?;
-        self.write(py, batch.take(), now)
+        let rows = batch.take();
+        raise(py, py.detach(|| self.put_rows(rows, now)))
     }
 
-    /// Writes a prepared batch with the vectors of its texts, and empties it.
+    /// Writes a prepared batch with the vectors (bytes of f32 values) of the texts that were lacking, and empties it.
     fn put_batch(
         &self,
         py: Python<'_>,
         batch: &Batch,
-        #[pyo3(from_py_with = items)] vectors: Vec<Option<Vector>>,
+        #[pyo3(from_py_with = items)] made: Vec<PyBackedBytes>,
         now: i64,
     ) -> PyResult<Vec<MemoryItem>> {
         let mut rows = batch.take();
-        for (row, vector) in rows.iter_mut().zip(vectors) {
-            row.vector = vector.map(embedded);
-        }
-        self.write(py, rows, now)
+        let wanted = batch.wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let written = py.detach(|| {
+            if let Some(wanted) = wanted {
+                for (row, vector) in rows.iter_mut().zip(wanted.embedded(&made)?) {
+                    row.vector = vector;
+                }
+            }
+            self.put_rows(rows, now)
+        });
+        raise(py, written)
     }
 
     /// Takes rows of another database as they are, in these columns (more do not matter): `(namespace, each part followed
@@ -192,37 +202,39 @@ impl LocalStore {
         raise(py, py.detach(|| self.store.load(ready)))
     }
 
-    /// The vectors of texts the store has seen, by hash; the bytes of f32 values.
-    fn known(
-        &self,
-        py: Python<'_>,
-        #[pyo3(from_py_with = items)] hashes: Vec<Bytes>,
-    ) -> PyResult<Vec<Option<Vec<u8>>>> {
-        let hashes: Vec<_> = hashes.into_iter().map(|hash| hash.0).collect();
-        let found = raise(py, py.detach(|| self.store.known(&hashes)))?;
-        Ok(found.into_iter().map(|vector| vector.map(|vector| bytes(&vector))).collect())
+    /// Every item, to be embedded again, and the texts whose vectors have to be made, each once. Held vectors of this
+    /// embedder are taken over where they have `size`; where that is not known, all are made.
+    #[pyo3(signature = (size=None))]
+    fn pending(&self, py: Python<'_>, size: Option<usize>) -> PyResult<(Pending, Vec<String>)> {
+        let found = py.detach(|| {
+            let items = self.store.pending()?;
+            let local = self.store.is_local();
+            let text = |item: &store::Pending| {
+                if local { Ok(String::new()) } else { parse(&item.value).map(|value| text_of(&value)) }
+            };
+            let texts = items.iter().map(text).collect::<Result<_>>()?;
+            let rows = items.iter().map(|item| (item.id, item.seq)).collect();
+            let (wanted, lacking) = self.store.wanted(texts, size, size.is_some())?;
+            Ok((Pending { rows, wanted: Mutex::new(wanted) }, lacking))
+        });
+        raise(py, found)
     }
 
-    /// Every item to be embedded again: `(id, seq, text)`.
-    fn pending(&self, py: Python<'_>) -> PyResult<Vec<(i64, i64, String)>> {
-        let pending = raise(py, py.detach(|| self.store.pending()))?;
-        let mut texts = Vec::with_capacity(pending.len());
-        for item in pending {
-            let text = raise(py, parse(&item.value).map(|value| text_of(&value)))?;
-            texts.push((item.id, item.seq, text));
-        }
-        Ok(texts)
-    }
-
-    /// Gives the store to this embedder; false when items changed since `pending`.
+    /// Gives the store to this embedder with the vectors (bytes of f32 values) of the texts that had none; false when
+    /// items changed since `pending`, which has to be asked again then.
     fn reembed(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = items)] vectors: Vec<(i64, i64, Option<Vector>)>,
+        pending: &Pending,
+        #[pyo3(from_py_with = items)] made: Vec<PyBackedBytes>,
     ) -> PyResult<bool> {
-        let vectors: Vec<_> =
-            vectors.into_iter().map(|(id, seq, vector)| (id, seq, vector.map(embedded))).collect();
-        raise(py, py.detach(|| self.store.reembed(&vectors)))
+        let wanted = mem::take(&mut *pending.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        let given = py.detach(|| {
+            let vectors = wanted.embedded(&made)?;
+            let rows = pending.rows.iter().zip(vectors).map(|((id, seq), vector)| (*id, *seq, vector));
+            self.store.reembed(&rows.collect::<Vec<_>>())
+        });
+        raise(py, given)
     }
 
     /// The best items for a question with their scores; `window` is `(limit, least score or None)`, `vector` the
@@ -341,10 +353,26 @@ impl LocalStore {
     }
 }
 
+/// Items that are to be embedded again.
+#[pyclass(frozen, module = "ai_infra._core")]
+pub struct Pending {
+    rows: Vec<(i64, i64)>,
+    wanted: Mutex<Wanted>,
+}
+
+#[pymethods]
+impl Pending {
+    fn __len__(&self) -> usize {
+        self.rows.len()
+    }
+}
+
 /// Rows that were checked, ready to be written.
 #[pyclass(frozen, module = "ai_infra._core")]
 pub struct Batch {
     rows: Mutex<Vec<PutRow>>,
+    /// Where the vectors come from, once that was asked.
+    wanted: Mutex<Option<Wanted>>,
 }
 
 impl Batch {
@@ -361,22 +389,14 @@ impl Batch {
 impl Batch {
     /// The text of each value for search: its strings; empty where it has none.
     fn texts(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let text = |row: &PutRow| parse(&row.value).map(|value| text_of(&value));
-        raise(py, self.lock().iter().map(text).collect())
+        raise(py, self.lock().iter().map(PutRow::text).collect())
     }
 }
 
 impl LocalStore {
-    fn write(&self, py: Python<'_>, rows: Vec<PutRow>, now: i64) -> PyResult<Vec<MemoryItem>> {
-        let written = py.detach(|| {
-            let stamps = self.store.put(&rows, now)?;
-            Ok(rows
-                .into_iter()
-                .zip(stamps)
-                .map(|(row, stamp)| MemoryItem::from(row.into_item(stamp)))
-                .collect())
-        });
-        raise(py, written)
+    fn put_rows(&self, rows: Vec<PutRow>, now: i64) -> Result<Vec<MemoryItem>> {
+        let stamps = self.store.put(&rows, now)?;
+        Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| MemoryItem::from(row.into_item(stamp))).collect())
     }
 }
 

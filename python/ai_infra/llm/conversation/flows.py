@@ -18,7 +18,7 @@ from ai_infra._core import (
     message_passages,
 )
 from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import Embedder, Vector, embed
+from ai_infra.embeddings.base import Embedder, Vector
 from ai_infra.embeddings.cache import CachedEmbedder
 from ai_infra.errors import ConflictError, EmbeddingMismatchError, InvalidInputError
 from ai_infra.llm.conversation.dates import bound
@@ -125,9 +125,8 @@ class ConversationFlows:
                 size = 4 * embedder.dimensions
                 known = {key: vector for key, vector in known.items() if len(vector) == size}
         new = [key for key in wanted if key not in known]
-        made: list[Vector] = yield from embed(embedder, [wanted[key] for key in new])
-        vectors = {**known, **{key: vector.tobytes() for key, vector in zip(new, made, strict=True)}}
-        return vectors, len(new)
+        made = yield from embedder.rows([wanted[key] for key in new])
+        return {**known, **dict(zip(new, made, strict=True))}, len(new)
 
     def _check_model(self, state: State) -> None:
         if state.model is not None and state.model != self._model and state.ref:

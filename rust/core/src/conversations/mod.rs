@@ -14,7 +14,8 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::store::Db;
 
-/// The vectors of passages by the hash of their text: little-endian f32.
+/// The vectors of passages by the hash of their text: f32, little-endian. Stored is their direction, in halves
+/// ([`crate::vectors`]), so what is read has length 1.
 pub type Vectors = HashMap<Vec<u8>, Vec<u8>>;
 
 /// A conversation to be stored in place of the one under the same ids. Times are microseconds since 1970 UTC.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Changes, Conversations, Head, State, Stored, Totals, Vectors};
 use crate::error::Result;
+use crate::vectors::unpack;
 
 /// The columns of a head, for the rows of `c` (conversations) and `u` (their users).
 const HEAD: &str = "SELECT c.ref, c.seq, u.user_id, c.session_id, c.length, c.metadata, c.starts, c.ends, \
@@ -73,7 +74,7 @@ impl Conversations {
                 while let Some(row) = rows.next()? {
                     let hash: Vec<u8> = row.get(0)?;
                     if wanted.remove(hash.as_slice()).is_some() {
-                        let vector = vector_of.query_row(params![id, hash], |row| row.get(0))?;
+                        let vector = vector_of.query_row(params![id, hash], |row| floats(row, 0))?;
                         found.insert(hash, vector);
                     }
                 }
@@ -195,6 +196,12 @@ pub(super) fn messages(conn: &Connection, id: i64) -> Result<Vec<String>> {
 
 fn vectors(conn: &Connection, id: i64) -> Result<Vectors> {
     let mut statement = conn.prepare_cached("SELECT hash, vector FROM conversation_vectors WHERE ref = ?")?;
-    let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = statement.query_map([id], |row| Ok((row.get(0)?, floats(row, 1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A stored vector as f32, little-endian.
+fn floats(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+    let packed = row.get_ref(column)?.as_blob()?;
+    Ok(unpack(packed).iter().flat_map(|value| value.to_le_bytes()).collect())
 }

@@ -18,11 +18,10 @@ fn write(user: &str, session: &str, messages: &[&str]) -> Write {
     }
 }
 
+/// Of length 1, so that they come back as they are.
 fn vectors(hashes: &[u8], size: usize) -> Vectors {
-    hashes
-        .iter()
-        .map(|h| (vec![*h], [f32::from(*h); 8][..size].iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect()
+    let one = |h: u8, i: usize| if i == usize::from(h) % size { 1.0f32 } else { 0.0 };
+    hashes.iter().map(|h| (vec![*h], (0..size).flat_map(|i| one(*h, i).to_le_bytes()).collect())).collect()
 }
 
 #[test]

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::read::{head_of, messages, model};
 use super::{Conversations, Head, Vectors, Write};
 use crate::error::{Error, Result};
+use crate::vectors::pack;
 
 impl Conversations {
     /// Stores all or none; when this returns they are on the disk. With each comes the number of messages that were
@@ -200,22 +201,18 @@ pub(super) fn put_vectors(tx: &Transaction<'_>, id: i64, vectors: &Vectors) -> R
             .execute(params![id, hash])?;
     }
     for (hash, vector) in vectors.iter().filter(|(hash, _)| !held.contains(*hash)) {
-        check_vector(tx, vector)?;
+        let packed = pack(vector).ok_or_else(|| {
+            Error::Embedding("an embedding is empty or not finite; nothing was written".to_owned())
+        })?;
+        check_size(tx, packed.len() / 2)?;
         tx.prepare_cached("INSERT INTO conversation_vectors (ref, hash, vector) VALUES (?, ?, ?)")?
-            .execute(params![id, hash, vector])?;
+            .execute(params![id, hash, packed])?;
     }
     Ok(())
 }
 
-fn check_vector(tx: &Transaction<'_>, vector: &[u8]) -> Result<()> {
-    let (numbers, rest) = vector.as_chunks::<4>();
-    if numbers.is_empty()
-        || !rest.is_empty()
-        || !numbers.iter().all(|four| f32::from_le_bytes(*four).is_finite())
-    {
-        return Err(Error::Embedding("an embedding is empty or not finite; nothing was written".to_owned()));
-    }
-    let size = numbers.len().to_string();
+fn check_size(tx: &Transaction<'_>, made: usize) -> Result<()> {
+    let size = made.to_string();
     tx.prepare_cached("INSERT OR IGNORE INTO meta (key, value) VALUES ('conversations.dimensions', ?)")?
         .execute([&size])?;
     let held: String = tx

@@ -54,9 +54,9 @@ pub struct PutRow {
 /// The vector of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedded {
-    /// What tells the text from others.
-    pub hash: Vec<u8>,
-    /// Finite numbers, as many as the store's embedder makes: f32, little-endian.
+    /// By what the text is found again; `None` where nobody looks for it.
+    pub hash: Option<i32>,
+    /// As many numbers as the store's embedder makes, [packed](crate::vectors).
     pub vector: Vec<u8>,
 }
 

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::items::{Embedded, PutRow, Restored, Store};
 use super::namespace::Namespace;
 use super::put::put_in;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::vectors::pack;
 
 /// An item of the other database, or a place where there is none any more.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl Store {
         if !gone.is_empty() {
             grown -= self.delete(&gone, i64::MIN)?.into_iter().map(i64::from).sum::<i64>();
         }
-        let rows: Vec<PutRow> = rows.into_iter().filter_map(Loaded::into_row).collect();
+        let rows: Vec<PutRow> = rows.into_iter().filter_map(Loaded::into_row).collect::<Result<_>>()?;
         if !rows.is_empty() {
             grown += self.db().write(|tx| {
                 let newest: i64 =
@@ -67,9 +68,13 @@ impl Store {
 }
 
 impl Loaded {
-    fn into_row(self) -> Option<PutRow> {
+    fn into_row(self) -> Option<Result<PutRow>> {
         let Content { value, created_at, updated_at, expires_at, version, vector } = self.content?;
-        Some(PutRow {
+        let vector = match vector.map(|floats| pack(&floats).ok_or_else(damaged)).transpose() {
+            Ok(packed) => packed,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(Ok(PutRow {
             namespace: self.namespace,
             key: self.key,
             value,
@@ -77,9 +82,13 @@ impl Loaded {
             expected: None,
             restored: Some(Restored { created_at, updated_at, version }),
             // Nobody asks a mirror which texts it holds.
-            vector: vector.map(|vector| Embedded { hash: Vec::new(), vector }),
-        })
+            vector: vector.map(|vector| Embedded { hash: None, vector }),
+        }))
     }
+}
+
+fn damaged() -> Error {
+    Error::Embedding("a vector of the other database is empty or not finite".to_owned())
 }
 
 #[cfg(test)]

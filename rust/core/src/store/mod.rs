@@ -19,6 +19,7 @@ mod put;
 mod read;
 mod search;
 mod sessions;
+mod wanted;
 
 pub use db::Db;
 pub use filter::Filter;
@@ -30,3 +31,4 @@ pub use namespace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_NAMESPACE_PARTS, Nam
 pub use read::Listing;
 pub use search::{Query, Scored};
 pub use sessions::{Head, Sessions, Tail, Turn};
+pub use wanted::Wanted;

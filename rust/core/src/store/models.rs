@@ -6,6 +6,7 @@ use super::db::Db;
 use super::items::{Embedded, Store};
 use crate::embed;
 use crate::error::{Error, Result};
+use crate::vectors::unpack;
 
 /// Takes `model` for a store that holds none yet, or nothing at all; refuses it where another one's vectors are.
 pub(super) fn adopt(db: &Db, model: &str) -> Result<()> {
@@ -25,7 +26,8 @@ fn record(tx: &Transaction<'_>, model: &str) -> Result<()> {
     Ok(())
 }
 
-fn recorded(conn: &Connection) -> Result<Option<String>> {
+/// The embedder whose vectors the database holds.
+pub(super) fn recorded(conn: &Connection) -> Result<Option<String>> {
     let mut statement = conn.prepare_cached("SELECT value FROM meta WHERE key = 'embedding'")?;
     Ok(statement.query_row([], |row| row.get(0)).optional()?)
 }
@@ -50,44 +52,40 @@ pub(super) fn same_model(held: Option<&str>, model: &str) -> Result<()> {
 pub(super) struct VectorWriter<'tx> {
     tx: &'tx Transaction<'tx>,
     insert: CachedStatement<'tx>,
+    replace: CachedStatement<'tx>,
     /// The size of the store's vectors, once it is known.
     size: Option<usize>,
 }
 
 impl<'tx> VectorWriter<'tx> {
     pub fn new(tx: &'tx Transaction<'tx>) -> Result<Self> {
-        let insert = tx
-            .prepare_cached("INSERT OR REPLACE INTO item_vectors (item_id, hash, vector) VALUES (?, ?, ?)")?;
-        Ok(Self { tx, insert, size: None })
+        let insert = "INSERT INTO item_vectors (item_id, hash, vector) VALUES (?, ?, ?)";
+        let replace = "INSERT OR REPLACE INTO item_vectors (item_id, hash, vector) VALUES (?, ?, ?)";
+        Ok(Self { tx, insert: tx.prepare_cached(insert)?, replace: tx.prepare_cached(replace)?, size: None })
     }
 
-    pub fn put(&mut self, item_id: i64, embedded: &Embedded) -> Result<()> {
-        let (numbers, rest) = embedded.vector.as_chunks::<4>();
-        if numbers.is_empty()
-            || !rest.is_empty()
-            || !numbers.iter().all(|n| f32::from_le_bytes(*n).is_finite())
-        {
-            return Err(Error::Embedding(
-                "an embedding is empty or not finite; nothing was written".to_owned(),
-            ));
+    /// `new`: the item has no vector yet. SQLite then need not be ready to take a replacement back, which would copy
+    /// every page that it touches.
+    pub fn put(&mut self, item_id: i64, embedded: &Embedded, new: bool) -> Result<()> {
+        let size = embedded.vector.len() / 2;
+        if self.size != Some(size) {
+            self.check_size(size)?;
         }
-        if self.size != Some(numbers.len()) {
-            self.check_size(numbers.len())?;
-        }
-        self.insert.execute(params![item_id, embedded.hash, embedded.vector])?;
+        let statement = if new { &mut self.insert } else { &mut self.replace };
+        statement.execute(params![item_id, embedded.hash, embedded.vector])?;
         Ok(())
     }
 
     fn check_size(&mut self, made: usize) -> Result<()> {
         let size = made.to_string();
-        self.tx
-            .prepare_cached("INSERT OR IGNORE INTO meta (key, value) VALUES ('dimensions', ?)")?
-            .execute([&size])?;
-        let held: String = self
+        let held: Option<String> = self
             .tx
             .prepare_cached("SELECT value FROM meta WHERE key = 'dimensions'")?
-            .query_row([], |row| row.get(0))?;
-        if held != size {
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        if held.is_none() {
+            self.tx.execute("INSERT INTO meta (key, value) VALUES ('dimensions', ?)", [&size])?;
+        } else if let Some(held) = held.filter(|held| *held != size) {
             return Err(Error::EmbeddingMismatch(format!(
                 "the store holds vectors of {held} dimensions, and the embedder made one of {size}; nothing was \
                  written. Ask for {held} dimensions, or call reembed()"
@@ -100,7 +98,7 @@ impl<'tx> VectorWriter<'tx> {
 
 /// The numbers of a stored vector.
 pub(super) fn read_vector(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+    unpack(bytes)
 }
 
 /// An item whose text is to be embedded again.
@@ -118,26 +116,6 @@ impl Store {
     /// Whether the embedder is the built-in one.
     pub fn is_local(&self) -> bool {
         &*self.model == embed::model_name()
-    }
-
-    /// The vectors of texts that the store has seen, by hash.
-    ///
-    /// # Errors
-    /// The storage errors.
-    pub fn known(&self, hashes: &[Vec<u8>]) -> Result<Vec<Option<Vec<f32>>>> {
-        self.db().snapshot(|conn| {
-            if recorded(conn)?.as_deref() != Some(&*self.model) {
-                return Ok(vec![None; hashes.len()]);
-            }
-            let mut statement =
-                conn.prepare_cached("SELECT vector FROM item_vectors WHERE hash = ? LIMIT 1")?;
-            let mut found = Vec::with_capacity(hashes.len());
-            for hash in hashes {
-                let bytes: Option<Vec<u8>> = statement.query_row([hash], |row| row.get(0)).optional()?;
-                found.push(bytes.map(|bytes| read_vector(&bytes)));
-            }
-            Ok(found)
-        })
     }
 
     /// Every item, to be embedded again.
@@ -177,7 +155,7 @@ impl Store {
             let mut writer = VectorWriter::new(tx)?;
             for (id, _, embedded) in vectors {
                 if let Some(embedded) = embedded {
-                    writer.put(*id, embedded)?;
+                    writer.put(*id, embedded, true)?;
                 }
             }
             drop(writer);

@@ -80,7 +80,9 @@ impl Writer<'_> {
             let found = self.find(ns_id, &row.key)?;
             check_version(row, found.as_ref(), expected)?;
         }
-        let stamp = match self.insert(ns_id, row)? {
+        let inserted = self.insert(ns_id, row)?;
+        let new = inserted.is_some();
+        let stamp = match inserted {
             Some(stamp) => stamp,
             None => self.replace(ns_id, seq, row)?,
         };
@@ -89,7 +91,7 @@ impl Writer<'_> {
                 Some(vectors) => vectors,
                 none => none.insert(VectorWriter::new(self.tx)?),
             };
-            vectors.put(stamp.id, embedded)?;
+            vectors.put(stamp.id, embedded, new)?;
         }
         Ok(stamp)
     }

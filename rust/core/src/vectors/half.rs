@@ -5,24 +5,23 @@
 //! for every finite value (a test walks all 65,536 halves).
 
 /// The half nearest to `value`, ties to even; beyond the range it is infinite.
+///
+/// Every case is computed and one is chosen: a loop over many has no branches and takes several at once.
+#[inline(always)]
 pub fn from_f32(value: f32) -> u16 {
     let bits = value.to_bits();
-    let sign = ((bits >> 16) & 0x8000) as u16;
     let magnitude = bits & 0x7fff_ffff;
-    if magnitude >= 0x4780_0000 {
-        // At least 2^16: infinite, or NaN with its quiet bit set.
-        return sign | if magnitude > 0x7f80_0000 { 0x7e00 } else { 0x7c00 };
-    }
-    if magnitude < 0x3880_0000 {
-        // Below 2^-14 the result is subnormal: adding 0.5 lets the adder do the rounding,
-        // because the last place of 0.5 is 2^-24, the smallest half.
-        let rounded = f32::from_bits(magnitude) + 0.5;
-        return sign | (rounded.to_bits() - 0x3f00_0000) as u16;
-    }
+    // Below 2^-14 the result is subnormal: adding 0.5 lets the adder do the rounding,
+    // because the last place of 0.5 is 2^-24, the smallest half.
+    let small = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
     // Rebias the exponent by 127 - 15 and round the 13 bits that go.
     let odd = (magnitude >> 13) & 1;
-    let rounded = magnitude - 0x3800_0000 + 0x0fff + odd;
-    sign | (rounded >> 13) as u16
+    let normal = magnitude.wrapping_sub(0x3800_0000).wrapping_add(0x0fff + odd) >> 13;
+    // At least 2^16: infinite, or NaN with its quiet bit set.
+    let large = if magnitude > 0x7f80_0000 { 0x7e00 } else { 0x7c00 };
+    let finite = if magnitude < 0x3880_0000 { small } else { normal };
+    let half = if magnitude >= 0x4780_0000 { large } else { finite };
+    (half | ((bits >> 16) & 0x8000)) as u16
 }
 
 /// The value of a half, exactly.

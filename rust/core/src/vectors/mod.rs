@@ -24,6 +24,7 @@ mod neon;
 mod options;
 mod portable;
 mod rows;
+mod stored;
 mod table;
 mod topk;
 mod worker;
@@ -31,6 +32,7 @@ mod worker;
 mod x86;
 
 pub(crate) use fuse::Fusion;
+pub(crate) use stored::{pack, unpack};
 
 pub use encode::{MAX_DIMENSIONS, Precision};
 pub use index::VectorIndex;

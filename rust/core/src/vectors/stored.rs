@@ -1,0 +1,96 @@
+//! Vectors as databases keep them: the direction, which is all that a cosine needs, in half the bytes.
+//!
+//! Unit length (zero stays zero), 16-bit floats, little-endian. The indexes hold the same halves, so nothing is lost
+//! that a search would have seen.
+
+use super::encode::{check, unit};
+use super::half;
+
+/// A vector whose squared length is this close to 1 is taken as it is, so that what was packed once is packed to the
+/// same bytes again: rounding to halves moves the square by less.
+const NEARLY: f32 = 2e-3;
+
+/// The stored form of a vector that comes as f32, little-endian. `None` where it is empty, no whole number of floats,
+/// or not finite.
+pub(crate) fn pack(floats: &[u8]) -> Option<Vec<u8>> {
+    let (numbers, rest) = floats.as_chunks::<4>();
+    let vector: Vec<f32> = numbers.iter().map(|four| f32::from_le_bytes(*four)).collect();
+    if vector.is_empty() || !rest.is_empty() || check(&vector, vector.len(), None).is_err() {
+        return None;
+    }
+    let (parts, rest) = vector.as_chunks::<16>();
+    let mut lanes = [0.0f32; 16];
+    for part in parts {
+        for (lane, x) in lanes.iter_mut().zip(part) {
+            *lane += x * x;
+        }
+    }
+    let square = lanes.iter().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>();
+    let mut scaled = Vec::new();
+    let direction = if (square - 1.0).abs() < NEARLY {
+        &vector
+    } else {
+        unit(&vector, &mut scaled);
+        &scaled
+    };
+    let mut packed = vec![0; 2 * direction.len()];
+    for (two, x) in packed.as_chunks_mut::<2>().0.iter_mut().zip(direction) {
+        *two = half::from_f32(*x).to_le_bytes();
+    }
+    Some(packed)
+}
+
+/// The numbers of a stored vector.
+pub(crate) fn unpack(packed: &[u8]) -> Vec<f32> {
+    packed.as_chunks::<2>().0.iter().map(|two| half::to_f32(u16::from_le_bytes(*two))).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn bytes(vector: &[f32]) -> Vec<u8> {
+        vector.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    fn vector(size: usize, seed: u32) -> Vec<f32> {
+        (0..size as u32).map(|i| ((seed + i).wrapping_mul(2_654_435_761) >> 8) as f32 - 8e6).collect()
+    }
+
+    #[test]
+    fn the_direction_is_kept_and_packing_again_changes_nothing() {
+        for size in [1, 2, 3, 17, 384, 1536, 4096] {
+            for seed in 0..50 {
+                let given = vector(size, seed);
+                let packed = pack(&bytes(&given)).unwrap();
+                assert_eq!(packed.len(), 2 * size);
+                let read = unpack(&packed);
+                let dot = |a: &[f32], b: &[f32]| -> f64 {
+                    a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+                };
+                let cosine = dot(&given, &read) / (dot(&given, &given) * dot(&read, &read)).sqrt();
+                assert!(cosine > 1.0 - 1e-6, "{size} {seed} {cosine}");
+                assert_eq!(pack(&bytes(&read)).unwrap(), packed, "{size} {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_have_a_direction_and_zero_has_none() {
+        let half = std::f32::consts::FRAC_1_SQRT_2;
+        for scale in [f32::MAX, 1.0, f32::MIN_POSITIVE, 1e-40] {
+            let read = unpack(&pack(&bytes(&[scale, -scale])).unwrap());
+            assert!((read[0] - half).abs() < 1e-3 && (read[1] + half).abs() < 1e-3, "{scale} {read:?}");
+        }
+        assert_eq!(unpack(&pack(&bytes(&[0.0; 5])).unwrap()), [0.0; 5]);
+    }
+
+    #[test]
+    fn what_is_no_vector_is_none() {
+        for bad in [&[][..], &[0.0, f32::NAN], &[f32::INFINITY], &[0.0, 1.0, f32::NEG_INFINITY]] {
+            assert_eq!(pack(&bytes(bad)), None);
+        }
+        assert_eq!(pack(&[0, 0, 0, 0, 0]), None);
+    }
+}

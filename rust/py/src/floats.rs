@@ -1,0 +1,98 @@
+//! The vectors that an embedder returned, whatever they are made of, as the bytes of f32 values.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
+
+use crate::items::items;
+
+/// For each of these values its numbers as the bytes of f32 values, `None` where it is no sequence of numbers; and
+/// which of them hold one that is not finite.
+#[pyfunction]
+pub fn float_rows<'py>(
+    py: Python<'py>,
+    #[pyo3(from_py_with = items)] values: Vec<Bound<'py, PyAny>>,
+) -> PyResult<(Vec<Option<Bound<'py, PyBytes>>>, Vec<usize>)> {
+    let mut rows = Vec::with_capacity(values.len());
+    let mut odd = Vec::new();
+    let mut numbers = Vec::new();
+    for (position, value) in values.iter().enumerate() {
+        numbers.clear();
+        if !read(value, &mut numbers)? {
+            rows.push(None);
+            continue;
+        }
+        // A product with zero is NaN exactly for NaN and infinities; the sum has no branches.
+        if numbers.iter().map(|number| number * 0.0).sum::<f32>() != 0.0 {
+            odd.push(position);
+        }
+        rows.push(Some(PyBytes::new_with(py, 4 * numbers.len(), |bytes| {
+            for (four, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&numbers) {
+                *four = number.to_le_bytes();
+            }
+            Ok(())
+        })?));
+    }
+    Ok((rows, odd))
+}
+
+/// Appends the numbers of `value`; false where it has something else. What its own code raises, other than that it is
+/// no number, goes through.
+fn read(value: &Bound<'_, PyAny>, out: &mut Vec<f32>) -> PyResult<bool> {
+    let done = if let Ok(list) = value.cast::<PyList>() {
+        all(&list.to_tuple(), out)
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        all(tuple, out)
+    } else if text(value) {
+        return Ok(false);
+    } else if let Ok(buffer) = PyBuffer::<f32>::get(value) {
+        buffer.to_vec(value.py()).map(|numbers| out.extend(numbers))
+    } else if let Ok(buffer) = PyBuffer::<f64>::get(value)
+        && buffer.dimensions() == 1
+    {
+        buffer.to_vec(value.py()).map(|numbers| out.extend(numbers.into_iter().map(|number| number as f32)))
+    } else {
+        value.try_iter().and_then(|mut numbers| numbers.try_for_each(|number| push(&number?, out)))
+    };
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            let py = value.py();
+            let expected = error.is_instance_of::<PyTypeError>(py)
+                || error.is_instance_of::<PyValueError>(py)
+                || error.is_instance_of::<PyOverflowError>(py);
+            if expected { Ok(false) } else { Err(error) }
+        }
+    }
+}
+
+/// The numbers of a tuple. Plain floats are read where they lie: there are hundreds to a vector.
+fn all(tuple: &Bound<'_, PyTuple>, out: &mut Vec<f32>) -> PyResult<()> {
+    out.reserve(tuple.len());
+    for at in 0..tuple.len() {
+        // SAFETY: attached, `at` is below the length of a tuple that stays as it is while we hold it, and so does the
+        // item that it lends us; reading a plain float runs no code of anybody.
+        let plain = unsafe {
+            let item = ffi::PyTuple_GetItem(tuple.as_ptr(), at.cast_signed());
+            (ffi::PyFloat_CheckExact(item) != 0).then(|| ffi::PyFloat_AsDouble(item))
+        };
+        match plain {
+            Some(number) => out.push(number as f32),
+            None => push(&tuple.get_item(at)?, out)?,
+        }
+    }
+    Ok(())
+}
+
+fn push(number: &Bound<'_, PyAny>, out: &mut Vec<f32>) -> PyResult<()> {
+    out.push(number.extract::<f64>()? as f32);
+    Ok(())
+}
+
+fn text(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+}
