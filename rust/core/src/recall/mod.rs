@@ -7,6 +7,7 @@
 mod context;
 mod cues;
 mod dates;
+pub(crate) mod keep;
 mod layout;
 mod search;
 mod session;
@@ -131,8 +132,8 @@ pub struct Request<'a> {
 
 /// One user's conversations. Writing needs `&mut`; any number may search at a time.
 ///
-/// What a search returns depends only on the sessions held, not on the order of writes. Nothing here does I/O, and the
-/// texts themselves are not kept.
+/// What a search returns depends only on the sessions held, not on the order of writes. The texts themselves are not
+/// kept.
 #[derive(Debug)]
 pub struct ConversationIndex {
     size: usize,
@@ -146,6 +147,8 @@ pub struct ConversationIndex {
     order: BTreeMap<String, u32>,
     /// Term → (slot, first, last) into that session's postings.
     lists: Vec<Vec<(u32, u32, u32)>>,
+    /// Bytes of the sessions, with their part of `lists`.
+    bytes: usize,
 }
 
 impl ConversationIndex {
@@ -169,6 +172,7 @@ impl ConversationIndex {
             free: Vec::new(),
             order: BTreeMap::new(),
             lists: Vec::new(),
+            bytes: 0,
         })
     }
 
@@ -216,6 +220,7 @@ impl ConversationIndex {
                 list.push((slot, *first, *last));
             }
         }
+        self.bytes += session.bytes();
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(session);
         }
@@ -253,6 +258,7 @@ impl ConversationIndex {
             }
             self.vocab.release(*term);
         }
+        self.bytes -= session.bytes();
         self.free.push(slot);
         true
     }
@@ -267,6 +273,24 @@ impl ConversationIndex {
     pub fn chunks(&self, key: &str) -> Option<&[(u32, u32)]> {
         let slot = self.order.get(key)?;
         self.slots.get(*slot as usize)?.as_ref().map(|s| s.chunks.as_slice())
+    }
+
+    /// Components of a vector from outside; 0 without such.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        if let Embedding::External(dimensions) = self.embedding { dimensions } else { 0 }
+    }
+
+    /// Messages in a chunk, and how many of them it shares with the one before.
+    #[must_use]
+    pub fn shape(&self) -> (usize, usize) {
+        (self.size, self.overlap)
+    }
+
+    /// About how many bytes of memory this takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.vocab.bytes()
     }
 
     /// The number of messages held.

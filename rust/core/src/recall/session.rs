@@ -137,6 +137,21 @@ impl Session {
         Ok(out)
     }
 
+    /// Bytes of memory, with what an index keeps of a session beside it: a key, and an entry for each term.
+    pub(super) fn bytes(&self) -> usize {
+        use std::mem::size_of_val;
+        size_of_val(self)
+            + 100
+            + size_of_val(self.messages.as_slice())
+            + size_of_val(self.passages.as_slice())
+            + size_of_val(self.chunks.as_slice())
+            + size_of_val(self.sequence.as_slice())
+            + 2 * size_of_val(self.terms.as_slice())
+            + size_of_val(self.postings.as_slice())
+            + self.vectors.len()
+            + size_of_val(self.scales.as_slice())
+    }
+
     fn add(
         &mut self,
         message: &Message<'_>,
