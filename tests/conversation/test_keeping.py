@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ def folder(path: Path) -> Path:
 def anew(path: Path, **options: Any) -> list[Any]:
     """What a copy of the file answers that has nothing but the file."""
     bare = path.with_name("bare.db")
-    shutil.copy(path, bare)
+    bare.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(bare)) as copy:
+        source.backup(copy)
     with ConversationMemory("sqlite", path=bare, **options) as memory:
         answers = found(memory)
     shutil.rmtree(folder(bare))

@@ -98,7 +98,10 @@ impl Conversations {
                 match fs::remove_file(entry.path()) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         let place = entry.path();
-                        return Err(Error::Storage(format!("{} cannot be removed: {error}", place.display())));
+                        return Err(Error::Storage(format!(
+                            "{} cannot be removed: {error}",
+                            place.display()
+                        )));
                     }
                     _ => {}
                 }
@@ -148,5 +151,6 @@ fn make(folder: &Path) -> io::Result<()> {
 fn about(user: i64, token: &str, model: &str, index: &ConversationIndex) -> Vec<u8> {
     let (size, overlap) = index.shape();
     let version = env!("CARGO_PKG_VERSION");
-    format!("conversations {VERSION} of {version}, {user} {token}, chunks of {size} and {overlap}, {model}").into_bytes()
+    format!("conversations {VERSION} of {version}, {user} {token}, chunks of {size} and {overlap}, {model}")
+        .into_bytes()
 }

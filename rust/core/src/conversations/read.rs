@@ -57,9 +57,8 @@ impl Conversations {
     pub fn pick(&self, user_id: &str, wanted: &[(i64, Vec<i64>)]) -> Result<Vec<Picked>> {
         self.db.snapshot(|conn| {
             let mut of_user = conn.prepare_cached(&format!("{HEAD} WHERE c.ref = ? AND u.user_id = ?"))?;
-            let mut message = conn.prepare_cached(
-                "SELECT message FROM conversation_messages WHERE ref = ? AND position = ?",
-            )?;
+            let mut message = conn
+                .prepare_cached("SELECT message FROM conversation_messages WHERE ref = ? AND position = ?")?;
             let mut found = Vec::with_capacity(wanted.len());
             for (id, positions) in wanted {
                 let Some(head) = of_user.query_row(params![id, user_id], head).optional()? else { continue };

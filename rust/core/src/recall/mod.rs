@@ -9,6 +9,7 @@ mod cues;
 mod dates;
 pub(crate) mod keep;
 mod layout;
+mod piece;
 mod search;
 mod session;
 mod similar;
@@ -149,6 +150,9 @@ pub struct ConversationIndex {
     lists: Vec<Vec<(u32, u32, u32)>>,
     /// Bytes of the sessions, with their part of `lists`.
     bytes: usize,
+    /// Bytes of the sessions that came out of a file together, and those of them that are gone: they stay until all go.
+    together: usize,
+    gone: usize,
 }
 
 impl ConversationIndex {
@@ -173,6 +177,8 @@ impl ConversationIndex {
             order: BTreeMap::new(),
             lists: Vec::new(),
             bytes: 0,
+            together: 0,
+            gone: 0,
         })
     }
 
@@ -215,7 +221,7 @@ impl ConversationIndex {
         if self.lists.len() < self.vocab.bound() {
             self.lists.resize_with(self.vocab.bound(), Vec::new);
         }
-        for (term, first, last) in &session.terms {
+        for [term, first, last] in session.terms.iter() {
             if let Some(list) = self.lists.get_mut(*term as usize) {
                 list.push((slot, *first, *last));
             }
@@ -252,7 +258,7 @@ impl ConversationIndex {
     pub fn remove(&mut self, key: &str) -> bool {
         let Some(slot) = self.order.remove(key) else { return false };
         let Some(session) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return false };
-        for (term, _, _) in &session.terms {
+        for [term, _, _] in session.terms.iter() {
             if let Some(list) = self.lists.get_mut(*term as usize) {
                 list.retain(|(s, _, _)| *s != slot);
             }
@@ -260,6 +266,10 @@ impl ConversationIndex {
         }
         self.bytes -= session.bytes();
         self.free.push(slot);
+        if session.is_shared() {
+            self.gone += session.bytes();
+            self.part();
+        }
         true
     }
 
@@ -272,7 +282,7 @@ impl ConversationIndex {
     #[must_use]
     pub fn chunks(&self, key: &str) -> Option<&[(u32, u32)]> {
         let slot = self.order.get(key)?;
-        self.slots.get(*slot as usize)?.as_ref().map(|s| s.chunks.as_slice())
+        self.slots.get(*slot as usize)?.as_ref().map(|s| &*s.chunks)
     }
 
     /// Components of a vector from outside; 0 without such.
@@ -290,7 +300,15 @@ impl ConversationIndex {
     /// About how many bytes of memory this takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes + self.vocab.bytes()
+        self.bytes + self.gone + self.vocab.bytes()
+    }
+
+    /// Where more than half of what came together is gone, each session that is left takes its own along.
+    fn part(&mut self) {
+        if self.gone * 2 > self.together {
+            self.slots.iter_mut().flatten().for_each(Session::part);
+            (self.together, self.gone) = (0, 0);
+        }
     }
 
     /// The number of messages held.
