@@ -505,9 +505,27 @@ class LocalConversations:
         """The user's row (0: none), generation, and the embedder of the database."""
 
     def changes(
-        self, user_id: str, held: dict[int, int]
-    ) -> tuple[tuple[int, int, str | None], list[int], list[_ConversationRow]]:
-        """The state, the rows of all conversations, and those not held as they are now."""
+        self, user_id: str, held: dict[int, int], most: int
+    ) -> tuple[tuple[int, int, str | None], list[int], list[_ConversationRow], bool]:
+        """The state, the rows of all conversations, and those not held as they are now: enough of them to
+        exceed ``most`` messages, and whether that is all."""
+
+    def pick(
+        self, user_id: str, wanted: list[tuple[int, list[int]]]
+    ) -> list[tuple[_ConversationHead, dict[int, str]]]:
+        """These positions of these rows, where the user has them."""
+
+    def restore(self, user_id: str, model: str, index: ConversationIndex) -> tuple[int, int] | None:
+        """Takes an index from its file, in place of ``index``: the user's row and generation that it shows.
+
+        None, with ``index`` as it was, where there is no file that is whole and of this very database.
+        """
+
+    def keep(self, user_id: str, model: str, mark: tuple[int, int], index: ConversationIndex) -> bool:
+        """Puts an index that shows ``mark`` (row and generation) into a file beside the database.
+
+        False where it could not be, or the user's conversations have changed since. Never raises.
+        """
 
     def known(self, user_id: str, hashes: list[bytes]) -> dict[bytes, bytes]:
         """The user's vectors of these hashes."""
@@ -720,6 +738,14 @@ class ConversationIndex:
 
     def chunks(self, session: str) -> list[tuple[int, int]] | None:
         """The chunks of a session; None if there is none of that name."""
+
+    @property
+    def footprint(self) -> int:
+        """About how many bytes of memory it takes."""
+
+    @property
+    def dimensions(self) -> int:
+        """Values of a vector from outside; 0 without such."""
 
     def __len__(self) -> int:
         """The number of messages."""

@@ -96,7 +96,7 @@ def test_every_flipped_bit_and_cut_is_noticed(saved: Path, tmp_path: Path) -> No
     index = fresh()
     bad = tmp_path / "bad"
     # Every byte of the header, and 400 of the rest.
-    for at in [*range(72), *(source.randrange(72, len(whole)) for _ in range(400))]:
+    for at in [*range(80), *(source.randrange(80, len(whole)) for _ in range(400))]:
         bad.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << source.randrange(8)]) + whole[at + 1 :])
         assert not index.load_cache(bad, 7), at
     for length in [*range(0, 100, 7), *(source.randrange(len(whole)) for _ in range(50)), len(whole) - 1]:
@@ -106,13 +106,13 @@ def test_every_flipped_bit_and_cut_is_noticed(saved: Path, tmp_path: Path) -> No
         whole + b"\0",
         whole[::-1],
         os.urandom(len(whole)),
-        whole[:72] + whole[72:][::-1],
-        b"\0" * 72,
+        whole[:80] + whole[80:][::-1],
+        b"\0" * 80,
     ):
         bad.write_bytes(junk)
         assert not index.load_cache(bad, 7)
     # Sizes that would overflow, with nothing behind them.
-    bad.write_bytes(whole[:32] + b"\xff" * 24 + whole[56:])
+    bad.write_bytes(whole[:80] + b"\xff" * 24)
     assert not index.load_cache(bad, 7)
     for id, _ in index.search([1.0] * DIMENSIONS, 3):
         assert id in index

@@ -9,11 +9,22 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from ai_infra.cli.terminal import plain, warnings_on_one_line
 from ai_infra.errors import AIInfraError
 
 __all__ = ["main"]
+
+_COMMANDS = {
+    "demo": ("demo",),
+    "count": ("count",),
+    "fit": ("fit",),
+    "index": ("index",),
+    "search": ("search",),
+    "manage": ("list", "stats", "forget", "export", "import"),
+}
+"""The modules, and what they register."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(given[0] if given else None).parse_args(given)
     try:
         with warnings_on_one_line():
             options.run(options)
@@ -52,9 +64,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of one command, whose module alone is loaded; of all where that names none."""
     from ai_infra import __version__
-    from ai_infra.cli import count, demo, fit, index, manage, search
 
     parser = argparse.ArgumentParser(
         prog="ai-infra",
@@ -62,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ai-infra {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, count, fit, index, search, manage):
-        command.register(commands)
+    for module, names in _COMMANDS.items():
+        if command in names or not any(command in names for names in _COMMANDS.values()):
+            import_module(f"ai_infra.cli.{module}").register(commands)
     return parser

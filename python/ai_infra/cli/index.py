@@ -49,6 +49,8 @@ def run(options: argparse.Namespace) -> None:
                     raise type(error)(f"{path}, conversation {chat.session_id!r}: {error}") from error
                 messages += done.messages
                 changed += done.changed > 0
+            bar.show(len(chats))
+            memory.warm(options.user)
         finally:
             bar.clear()
     seconds = time.perf_counter() - start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
@@ -111,5 +110,5 @@ def call(target: object, name: str, argument: Any) -> _flow.Call:
     sync: Callable[[Any], Any] = getattr(target, name)
     native: Callable[[Any], Awaitable[Any]] | None = getattr(target, f"a{name}", None)
     if native is None:
-        return _flow.Call(partial(sync, argument), partial(asyncio.to_thread, sync, argument))
+        return _flow.threaded(partial(sync, argument))
     return _flow.Call(partial(sync, argument), partial(native, argument))

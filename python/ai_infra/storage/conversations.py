@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from ai_infra._core import ConversationIndex
 from ai_infra._flow import Flow
 
 
@@ -87,7 +88,17 @@ class Changes(NamedTuple):
     live: list[int]
     """The ``ref`` of every conversation the user has."""
     loaded: list[Stored]
-    """Those that the caller does not hold in their present ``seq``."""
+    """Those that the caller does not hold in their present ``seq``; some of them where they are many."""
+    whole: bool
+    """Whether these are all of them."""
+
+
+class Picked(NamedTuple):
+    """Some messages of a conversation, of one moment."""
+
+    head: Head
+    messages: dict[int, str]
+    """Canonical JSON by position."""
 
 
 class Put(NamedTuple):
@@ -123,8 +134,32 @@ class ConversationBackend(Protocol):
     def state(self, user_id: str) -> Flow[State]:
         """Where a user stands: one cheap read, made before every search."""
 
-    def changes(self, user_id: str, held: Mapping[int, int]) -> Flow[Changes]:
-        """What an index that holds ``held`` (``ref`` to ``seq``) lacks, read in one snapshot."""
+    def changes(self, user_id: str, held: Mapping[int, int], most: int) -> Flow[Changes]:
+        """What an index that holds ``held`` (``ref`` to ``seq``) lacks, read in one snapshot.
+
+        Conversations are loaded in the order of ``ref`` until they have ``most`` messages together, one at least.
+        """
+
+    def pick(self, user_id: str, wanted: Mapping[int, Sequence[int]]) -> Flow[list[Picked]]:
+        """These messages (``ref`` to positions) of the user's conversations, read in one snapshot.
+
+        What is not there, and what is another user's, is left out. Read by index, in one round trip: it is asked for the
+        results of a search.
+        """
+
+    def restore(self, user_id: str, model: str, index: ConversationIndex) -> Flow[tuple[int, int] | None]:
+        """Fill an empty index with what :meth:`keep` has kept of the user; the ``ref`` and generation that it shows.
+
+        None, with the index as it was, for a backend that keeps none, and wherever there is doubt that what was kept
+        is whole, of ``model``, and of a state that this very database was in before. Never fails.
+        """
+
+    def keep(self, user_id: str, model: str, mark: tuple[int, int], index: ConversationIndex) -> Flow[bool]:
+        """Keep an index that shows ``mark`` (``ref`` and generation), so that another process need not make it.
+
+        It is disposable, and :meth:`purge` disposes of it. False where it was not kept: the user's conversations have
+        changed since, another is being kept, or there is no place for it. Never fails.
+        """
 
     def known(self, user_id: str, hashes: Sequence[bytes]) -> Flow[dict[bytes, bytes]]:
         """The vectors of these hashes that some conversation of the user has. Never another user's."""

@@ -5,23 +5,14 @@ One call into the core is one whole operation, with the GIL released; the async 
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ai_infra._core import LocalConversations
-from ai_infra._flow import Call, Flow
+from ai_infra._core import ConversationIndex, LocalConversations
+from ai_infra._flow import Flow, on_thread
 from ai_infra.errors import ConfigurationError
-from ai_infra.storage.conversations import Changes, Head, Put, State, Stored, Totals, Write
-
-T = TypeVar("T")
-
-
-def _flow(call: Callable[[], T]) -> Flow[T]:
-    answer: T = yield Call(call, lambda: asyncio.to_thread(call))
-    return answer
-
+from ai_infra.storage.conversations import Changes, Head, Picked, Put, State, Stored, Totals, Write
 
 def _stored(row: Any) -> Stored:
     return Stored(Head._make(row[0]), row[1], row[2])
@@ -49,24 +40,41 @@ class LocalConversationBackend:
             made = self._core.put(list(writes), model, now)
             return [Put(Head._make(row), changed) for row, changed in made]
 
-        return _flow(call)
+        return on_thread(call)
 
     def state(self, user_id: str) -> Flow[State]:
         """Where a user stands."""
-        return _flow(lambda: State._make(self._core.state(user_id)))
+        return on_thread(lambda: State._make(self._core.state(user_id)))
 
-    def changes(self, user_id: str, held: Mapping[int, int]) -> Flow[Changes]:
+    def changes(self, user_id: str, held: Mapping[int, int], most: int) -> Flow[Changes]:
         """What an index lacks."""
 
         def call() -> Changes:
-            state, live, loaded = self._core.changes(user_id, dict(held))
-            return Changes(State._make(state), live, [_stored(row) for row in loaded])
+            state, live, loaded, whole = self._core.changes(user_id, dict(held), most)
+            return Changes(State._make(state), live, [_stored(row) for row in loaded], whole)
 
-        return _flow(call)
+        return on_thread(call)
+
+    def pick(self, user_id: str, wanted: Mapping[int, Sequence[int]]) -> Flow[list[Picked]]:
+        """Some messages of some conversations."""
+
+        def call() -> list[Picked]:
+            rows = self._core.pick(user_id, [(ref, list(positions)) for ref, positions in wanted.items()])
+            return [Picked(Head._make(head), messages) for head, messages in rows]
+
+        return on_thread(call)
+
+    def restore(self, user_id: str, model: str, index: ConversationIndex) -> Flow[tuple[int, int] | None]:
+        """Take an index from the folder beside the file."""
+        return on_thread(lambda: self._core.restore(user_id, model, index))
+
+    def keep(self, user_id: str, model: str, mark: tuple[int, int], index: ConversationIndex) -> Flow[bool]:
+        """Put an index into the folder beside the file."""
+        return on_thread(lambda: self._core.keep(user_id, model, mark, index))
 
     def known(self, user_id: str, hashes: Sequence[bytes]) -> Flow[dict[bytes, bytes]]:
         """The user's vectors of these hashes."""
-        return _flow(lambda: self._core.known(user_id, list(hashes)))
+        return on_thread(lambda: self._core.known(user_id, list(hashes)))
 
     def get(self, user_id: str, session_id: str) -> Flow[Stored | None]:
         """One conversation."""
@@ -75,32 +83,32 @@ class LocalConversationBackend:
             row = self._core.get(user_id, session_id)
             return None if row is None else _stored(row)
 
-        return _flow(call)
+        return on_thread(call)
 
     def delete(self, user_id: str, session_id: str | None) -> Flow[int]:
         """Delete one or all of a user."""
-        return _flow(lambda: self._core.delete(user_id, session_id))
+        return on_thread(lambda: self._core.delete(user_id, session_id))
 
     def totals(self, user_id: str | None) -> Flow[Totals]:
         """Counts."""
-        return _flow(lambda: Totals._make(self._core.totals(user_id)))
+        return on_thread(lambda: Totals._make(self._core.totals(user_id)))
 
     def pending(self) -> Flow[list[Stored]]:
         """Every conversation."""
-        return _flow(lambda: [_stored(row) for row in self._core.pending()])
+        return on_thread(lambda: [_stored(row) for row in self._core.pending()])
 
     def reembed(self, model: str, rows: Sequence[tuple[int, int, Mapping[bytes, bytes]]]) -> Flow[bool]:
         """Give the database to another embedder."""
-        return _flow(lambda: self._core.reembed(model, [(ref, seq, dict(made)) for ref, seq, made in rows]))
+        return on_thread(lambda: self._core.reembed(model, [(ref, seq, dict(made)) for ref, seq, made in rows]))
 
     def purge(self) -> Flow[None]:
         """Leave no trace of what was deleted."""
-        return _flow(self._core.purge)
+        return on_thread(self._core.purge)
 
     def close(self) -> Flow[None]:
         """Close once running operations are done."""
-        return _flow(self._core.close)
+        return on_thread(self._core.close)
 
     def list(self, user_id: str | None) -> Flow[list[Head]]:
         """The conversations, the newest first."""
-        return _flow(lambda: [Head._make(row) for row in self._core.list(user_id)])
+        return on_thread(lambda: [Head._make(row) for row in self._core.list(user_id)])

@@ -1,6 +1,7 @@
 //! The engine of `ai-infra-memory`: everything that is hot, and nothing that knows of Python.
 //!
-//! Dependencies point one way: `error` is used by all; `store` does I/O, `conversations` through it; the others do none.
+//! Dependencies point one way: `error` is used by all; `snapshot` and `store` do I/O, `vectors` and
+//! `conversations` through them; the others do none.
 
 pub mod chunk;
 pub mod conversations;
@@ -10,6 +11,7 @@ pub mod fit;
 pub mod lexical;
 pub mod rank;
 pub mod recall;
+mod snapshot;
 pub mod store;
 pub mod tokens;
 pub mod validate;

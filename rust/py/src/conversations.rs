@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::to_py;
 use crate::items::{Bytes, Items, items};
+use crate::recall::ConversationIndex;
 use crate::store::arm_fork;
 
 /// The fields of `ai_infra.storage.conversations.Write`.
@@ -42,7 +43,10 @@ type StateRow = (i64, i64, Option<String>);
 type Embedded = (i64, i64, HashMap<Bytes, Bytes>);
 
 /// Those of `Changes`.
-type ChangesRow<'py> = (StateRow, Vec<i64>, Vec<StoredRow<'py>>);
+type ChangesRow<'py> = (StateRow, Vec<i64>, Vec<StoredRow<'py>>, bool);
+
+/// Those of `Picked`.
+type PickedRow<'py> = (HeadRow, Bound<'py, PyDict>);
 
 fn vectors(made: HashMap<Bytes, Bytes>) -> HashMap<Vec<u8>, Vec<u8>> {
     made.into_iter().map(|(hash, vector)| (hash.0, vector.0)).collect()
@@ -139,11 +143,32 @@ impl LocalConversations {
         py: Python<'py>,
         user_id: &str,
         held: HashMap<i64, i64>,
+        most: i64,
     ) -> PyResult<ChangesRow<'py>> {
-        let found = raise(py, py.detach(|| self.0.changes(user_id, &held)))?;
+        let found = raise(py, py.detach(|| self.0.changes(user_id, &held, most)))?;
         let state = (found.state.id, found.state.generation, found.state.model);
         let loaded = found.loaded.into_iter().map(|one| stored(py, one)).collect::<PyResult<_>>()?;
-        Ok((state, found.live, loaded))
+        Ok((state, found.live, loaded, found.whole))
+    }
+
+    fn pick<'py>(
+        &self,
+        py: Python<'py>,
+        user_id: &str,
+        #[pyo3(from_py_with = items)] wanted: Vec<(i64, Items<i64>)>,
+    ) -> PyResult<Vec<PickedRow<'py>>> {
+        let wanted: Vec<_> = wanted.into_iter().map(|(id, positions)| (id, positions.0)).collect();
+        let found = raise(py, py.detach(|| self.0.pick(user_id, &wanted)))?;
+        found
+            .into_iter()
+            .map(|one| {
+                let messages = PyDict::new(py);
+                for (at, text) in one.messages {
+                    messages.set_item(at, text)?;
+                }
+                Ok((row(one.head), messages))
+            })
+            .collect()
     }
 
     fn known<'py>(
@@ -188,6 +213,27 @@ impl LocalConversations {
     ) -> PyResult<bool> {
         let rows: Vec<_> = rows.into_iter().map(|(id, seq, made)| (id, seq, vectors(made))).collect();
         raise(py, py.detach(|| self.0.reembed(model, &rows)))
+    }
+
+    fn restore(
+        &self,
+        py: Python<'_>,
+        user_id: &str,
+        model: &str,
+        index: &ConversationIndex,
+    ) -> Option<(i64, i64)> {
+        py.detach(|| self.0.restore(user_id, model, &mut index.write()))
+    }
+
+    fn keep(
+        &self,
+        py: Python<'_>,
+        user_id: &str,
+        model: &str,
+        mark: (i64, i64),
+        index: &ConversationIndex,
+    ) -> bool {
+        py.detach(|| self.0.keep(user_id, model, mark, &index.read()))
     }
 
     fn purge(&self, py: Python<'_>) -> PyResult<()> {

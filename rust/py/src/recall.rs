@@ -18,11 +18,11 @@ pub struct ConversationIndex {
 
 impl ConversationIndex {
     // The core does not panic; should a lock be poisoned all the same, its data is as sound as the last write left it.
-    fn read(&self) -> RwLockReadGuard<'_, recall::ConversationIndex> {
+    pub fn read(&self) -> RwLockReadGuard<'_, recall::ConversationIndex> {
         self.inner.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, recall::ConversationIndex> {
+    pub fn write(&self) -> RwLockWriteGuard<'_, recall::ConversationIndex> {
         self.inner.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -208,6 +208,18 @@ impl ConversationIndex {
 
     fn chunks(&self, py: Python<'_>, session: &str) -> Option<Vec<(u32, u32)>> {
         py.detach(|| self.read().chunks(session).map(<[_]>::to_vec))
+    }
+
+    /// Components of a vector from outside; 0 without such.
+    #[getter]
+    fn dimensions(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.read().dimensions())
+    }
+
+    /// About how many bytes of memory it takes.
+    #[getter]
+    fn footprint(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.read().bytes())
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from ai_infra.errors import InvalidInputError
@@ -95,6 +94,8 @@ def _text(text: str) -> Span | None:
         except ValueError:
             pass
     if re.match(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} \d", text):
+        from email.utils import parsedate_to_datetime  # brings sockets along, and dates of mails are rare
+
         try:
             return span_of(parsedate_to_datetime(text))
         except ValueError:

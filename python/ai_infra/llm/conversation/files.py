@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 from ai_infra._core import canonical_json
-from ai_infra._flow import Flow
+from ai_infra._flow import Flow, on_thread
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.conversation.dates import Span
-from ai_infra.llm.conversation.flows import ConversationFlows, on_thread
+from ai_infra.llm.conversation.flows import ConversationFlows
 from ai_infra.llm.conversation.prepare import MAX_MESSAGE_BYTES, Prepared, check_id, prepare
 from ai_infra.storage.conversations import Head, Write
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ai_infra._core import (
     canonical_filter,
@@ -17,29 +16,27 @@ from ai_infra._core import (
     message_chunks,
     message_passages,
 )
-from ai_infra._flow import Call, Flow
+from ai_infra._flow import Call, Flow, on_thread
 from ai_infra.embeddings.base import Embedder, Vector
 from ai_infra.embeddings.cache import CachedEmbedder
 from ai_infra.errors import ConflictError, EmbeddingMismatchError, InvalidInputError
 from ai_infra.llm.conversation.dates import bound
-from ai_infra.llm.conversation.index import Indexes, UserIndex
+from ai_infra.llm.conversation.index import Accept, Indexes, UserIndex
+from ai_infra.llm.conversation.lately import Found
 from ai_infra.llm.conversation.prepare import Prepared, check_id, digest, prepare, words_of
 from ai_infra.llm.conversation.result import Conversation, Indexed, SearchResult, Stats
 from ai_infra.llm.conversation.summary import Summaries
 from ai_infra.storage.conversations import ConversationBackend, Head, State, Write
 
-T = TypeVar("T")
-
 _ROUNDS = 10
-"""Conversations that change while everything is embedded anew need another round."""
+"""Conversations that change while everything is embedded anew, or while they are searched, need another round."""
+_PAGE = 20_000
+"""Messages read at a time for an index: what is not there yet takes memory only once."""
+_AGAIN = 5
+"""An index is kept again when a fifth of it is new, and at the end when a fiftieth is."""
+_AT_LAST = 50
 CONTEXT = 2_000
 """Characters that the contexts of the first results hold together."""
-
-
-def on_thread(call: Callable[[], T]) -> Flow[T]:
-    """Work for the processor: here in the sync world, on a thread in the async one."""
-    answer: T = yield Call(call, lambda: asyncio.to_thread(call))
-    return answer
 
 
 class ConversationFlows:
@@ -170,6 +167,22 @@ class ConversationFlows:
         if self._embedder is not None and query.strip():
             asked: Vector = yield from self._embedder.ask(query)
             vector = asked.tobytes()
+        results: list[SearchResult] = []
+        for _ in range(_ROUNDS):
+            results, same = yield from self._found(user, state, query, vector, count, accept)
+            if same:
+                break
+            # A conversation changed between the search and the reading of its words. What remains so to the last
+            # round is left out.
+            state = yield from self._backend.state(user)
+            if not state.ref:
+                return []
+        return results if least is None else [result for result in results if result.score >= least]
+
+    def _found(
+        self, user: str, state: State, query: str, vector: bytes | None, limit: int, accept: Accept | None
+    ) -> Flow[tuple[list[SearchResult], bool]]:
+        """Results with their words, and whether all were as the index has them."""
         index = yield from self._caught_up(user, state)
         if vector is not None and index.dimensions not in (0, len(vector) // 4):
             raise EmbeddingMismatchError(
@@ -178,23 +191,62 @@ class ConversationFlows:
             )
         if not index.dimensions:
             vector = None
-        found = yield from on_thread(lambda: index.search(query, vector, count, CONTEXT, accept))
-        return found if least is None else [result for result in found if result.score >= least]
+        same, heads = True, index.heads()
+        if accept is not None and heads is None:
+            listed = yield from self._backend.list(user)
+            heads = {head.ref: head for head in listed}
+            same = index.know(listed)
+
+        def search() -> tuple[Found, list[SearchResult]]:
+            found = index.search(query, vector, limit, CONTEXT, accept, heads)
+            return found, [] if found.missing else found.results()
+
+        found, results = yield from on_thread(search)
+        if found.missing:
+            picked = yield from self._backend.pick(user, found.missing)
+
+            def read() -> tuple[bool, list[SearchResult]]:
+                return found.learn(picked), found.results()
+
+            whole, results = yield from on_thread(read)
+            same = same and whole
+        return results, same
 
     def _caught_up(self, user_id: str, state: State) -> Flow[UserIndex]:
         """The user's index, with everything in it that was stored when ``state`` was read."""
         index = self._indexes.of(user_id)
         while True:
-            base, held = index.held()
-            if base[0] == state.ref and base[1] >= state.generation:
+            ref, generation = index.mark
+            if ref == state.ref and generation >= state.generation:
                 return index
-            if base[0] > state.ref:  # the user was forgotten and came back since `state` was read
+            if ref > state.ref:  # the user was forgotten and came back since `state` was read
                 return index
-            changes = yield from self._backend.changes(user_id, held)
-            yield from on_thread(partial(index.apply, base, changes))
+            if index.untouched:
+                blank = index.blank()
+                kept = yield from self._backend.restore(user_id, self._model, blank)
+                if kept is not None:
+                    index.adopt(blank, kept)
+                    continue
+            version, held = index.held()
+            changes = yield from self._backend.changes(user_id, held, _PAGE)
+            applied = yield from on_thread(partial(index.apply, version, changes))
             self._indexes.shrink()
             if not changes.state.ref:
                 return index
+            if applied and changes.whole and index.due(_AGAIN):
+                yield from self._keep(user_id, index)
+
+    def _keep(self, user_id: str, index: UserIndex) -> Flow[None]:
+        changed, mark, core = index.to_keep()
+        done = yield from self._backend.keep(user_id, self._model, mark, core)
+        index.kept(changed, done)
+
+    def _warm(self, user_id: Any) -> Flow[None]:
+        user = check_id("user_id", user_id)
+        state = yield from self._backend.state(user)
+        if state.ref:
+            self._check_model(state)
+            yield from self._caught_up(user, state)
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -243,6 +295,9 @@ class ConversationFlows:
         yield from self._backend.purge()
 
     def _close(self) -> Flow[None]:
+        for user_id, index in self._indexes.all():
+            if index.due(_AT_LAST):
+                yield from self._keep(user_id, index)
         self._indexes.clear()
         yield from self._backend.close()
         if self._summaries is not None:
@@ -269,7 +324,7 @@ def _passages(fields: Sequence[Mapping[str, Any]], summary: str | None) -> list[
 
 def _accept(
     session_id: str | None, after: int | None, before: int | None, metadata: Any
-) -> Callable[[list[Head]], list[bool]] | None:
+) -> Accept | None:
     """Which conversations are searched; None for all."""
     wanted = None if metadata is None else canonical_filter(metadata)
     if session_id is None and after is None and before is None and wanted is None:

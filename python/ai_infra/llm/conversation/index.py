@@ -1,8 +1,8 @@
 """The search index of one user, made of what the database holds, and the room where such indexes are kept.
 
-Any number of threads search one index while another catches it up. Results point into conversations by position,
-so a search has to read the words of exactly what it searched: a counter that is odd while the index changes tells it
-to search again (a sequence lock). No lock is held while a backend is asked.
+Any number of threads search one index while another catches it up. A counter that is odd while the index changes tells
+a search that it saw half of a change, and has to search again (a sequence lock). No lock is held while a backend is
+asked. The words of what was found are read afterwards (:mod:`.lately`).
 """
 
 from __future__ import annotations
@@ -11,27 +11,23 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 from ai_infra._core import ConversationIndex, message_passages
 from ai_infra.llm.conversation.dates import as_datetime
+from ai_infra.llm.conversation.lately import Found, Lately, Line, Lines, key_of, place_of
 from ai_infra.llm.conversation.prepare import Words, digest, words_of
-from ai_infra.llm.conversation.result import ConversationChunk, Evidence, SearchResult
 from ai_infra.storage.conversations import Changes, Head, Stored
 
 _TRIES = 3
 """Searches beside a writer before one waits for it."""
+_FEW = 8
+"""Changed conversations whose words are kept: they are likely to be found, and to change again."""
 
+_WORTH = 1_000
+"""Messages that are worth a file: reading it takes a few milliseconds less than making their index anew."""
 
-class Held(NamedTuple):
-    """A conversation as the index holds it."""
-
-    key: str
-    head: Head
-    messages: list[str]
-    words: Words
-    size: int
+Accept = Callable[[list[Head]], Sequence[bool]]
 
 
 class UserIndex:
@@ -42,58 +38,114 @@ class UserIndex:
         self._model = model
         self._lock = threading.Lock()
         self._changing = 0
-        self.size = 0
-        self._reset(0)
+        self._version = 0
+        self._reset(self.blank())
 
-    def _reset(self, dimensions: int) -> None:
-        self.dimensions = dimensions
+    def blank(self, dimensions: int = 0) -> ConversationIndex:
+        """An empty index for the core."""
         kind = "local" if self._model is None else "external" if dimensions else "none"
-        self._index = ConversationIndex(*self._chunks, embedding=kind, dimensions=dimensions)
-        self._held: dict[int, Held] = {}
-        self._keys: dict[str, Held] = {}
+        return ConversationIndex(*self._chunks, embedding=kind, dimensions=dimensions)
+
+    def _reset(self, index: ConversationIndex) -> None:
+        self._index = index
+        self.dimensions = index.dimensions
+        self._seqs: dict[int, int] | None = None
+        self._heads: dict[int, Head] | None = None
+        self._lately = Lately()
+        self._changed = 0
+        self._patience = 0
         self.mark = (0, 0)
-        self.size = 0
+        """Up to where the index is: the user's ``ref`` and generation."""
 
-    def held(self) -> tuple[tuple[int, int], dict[int, int]]:
-        """Up to where the index is, and what it holds."""
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return self._index.footprint + 1_000 * len(self._heads or ()) + self._lately.size
+
+    def held(self) -> tuple[int, dict[int, int]]:
+        """A number that changes with the index, and what it holds: ``ref`` to ``seq``."""
         with self._lock:
-            return self.mark, {ref: one.head.seq for ref, one in self._held.items()}
+            return self._version, dict(self._refs())
 
-    def apply(self, base: tuple[int, int], changes: Changes) -> bool:
-        """Take over what was read for an index that stood at ``base``; False where that must be read again."""
-        mark = changes.state[:2]
+    def _refs(self) -> dict[int, int]:
+        if self._seqs is None:
+            self._seqs = dict(map(place_of, self._index.sessions()))
+        return self._seqs
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has been put into it yet."""
+        return self._version == 0
+
+    def adopt(self, index: ConversationIndex, mark: tuple[int, int]) -> None:
+        """Begin with an index that was kept, unless somebody has begun already."""
+        with self._lock:
+            if self._version == 0:
+                self._version = 1
+                self._changing += 1
+                self._reset(index)
+                self.mark = mark
+                self._changing += 1
+
+    def due(self, share: int) -> bool:
+        """Whether to keep it: a part of it (the whole divided by ``share``) is not in what was kept last."""
+        return self._changed >= _WORTH and self._changed >= len(self._index) // share + self._patience
+
+    def to_keep(self) -> tuple[int, tuple[int, int], ConversationIndex]:
+        """How much has changed, up to where the index is, and the index.
+
+        Should it change while it is being kept, it is behind the database, and a backend keeps none that is.
+        """
+        with self._lock:
+            return self._changed, self.mark, self._index
+
+    def kept(self, changed: int, done: bool) -> None:
+        """Note that it was kept, or that another try has time until as much again has changed."""
+        with self._lock:
+            if done:
+                self._changed = max(0, self._changed - changed)
+            self._patience = 0 if done else self._changed
+
+    def apply(self, version: int, changes: Changes) -> bool:
+        """Take over what was read for the index at ``version``; False where that must be read again."""
         size = next((len(v) // 4 for stored in changes.loaded for v in stored.vectors.values()), 0)
-        made = [(stored, _hold(stored)) for stored in changes.loaded]
+        made = [(stored, _words(stored)) for stored in changes.loaded]
         with self._lock:
-            if self.mark != base:
+            if self._version != version:
                 return False
             self._changing += 1
             try:
+                self._version += 1
                 if size and size != self.dimensions:
-                    fresh = len(made) == len(changes.live)
-                    self._reset(size)
-                    if not fresh:
+                    empty = not self._refs()
+                    self._reset(self.blank(size))
+                    if not empty:
                         return False
                 live = set(changes.live)
-                for ref in [ref for ref in self._held if ref not in live]:
+                for ref in [ref for ref in self._refs() if ref not in live]:
                     self._drop(ref)
-                for stored, held in made:
+                for stored, words in made:
                     self._drop(stored.head.ref)
-                    self._put(held, stored)
-                self.mark = mark
+                    self._put(stored, words)
+                if len(made) <= _FEW:
+                    self._lately.keep([_lines(stored, words) for stored, words in made])
+                if changes.whole:
+                    self.mark = changes.state[:2]
             finally:
                 self._changing += 1
         return True
 
     def _drop(self, ref: int) -> None:
-        old = self._held.pop(ref, None)
-        if old is not None:
-            self._index.remove(old.key)
-            del self._keys[old.key]
-            self.size -= old.size
+        seq = self._refs().pop(ref, None)
+        if seq is not None:
+            key = key_of(ref, seq)
+            self._index.remove(key)
+            self._lately.drop(key)
+            if self._heads is not None:
+                self._heads.pop(ref, None)
 
-    def _put(self, held: Held, stored: Stored) -> None:
-        words, head = held.words, held.head
+    def _put(self, stored: Stored, words: Words) -> None:
+        head = stored.head
         vectors = None
         if self.dimensions and self._model is not None:
             empty = bytes(4 * self.dimensions)
@@ -101,18 +153,32 @@ class UserIndex:
                 stored.vectors.get(digest(self._model, words.texts[message][start:end]), empty)
                 for message, start, end in message_passages(words.texts)
             )
-        date = as_datetime(head.starts).isoformat() if head.starts is not None else None
         self._index.put(
-            held.key,
+            key_of(head.ref, head.seq),
             words.texts,
             roles=words.roles,
             speakers=words.names,
             joined=words.joined,
-            date=date,
+            date=as_datetime(head.starts).isoformat() if head.starts is not None else None,
             vectors=vectors,
         )
-        self._held[head.ref] = self._keys[held.key] = held
-        self.size += held.size
+        self._refs()[head.ref] = head.seq
+        self._changed += len(words.texts)
+        if self._heads is not None:
+            self._heads[head.ref] = head
+
+    def heads(self) -> dict[int, Head] | None:
+        """The heads of all conversations, once they were needed."""
+        return self._heads
+
+    def know(self, heads: Sequence[Head]) -> bool:
+        """Keep heads just read, and from then on with the index; False where one is not as the index has it."""
+        with self._lock:
+            found = {head.ref: head for head in heads}
+            same = {ref: head.seq for ref, head in found.items()} == self._refs()
+            if same:
+                self._heads = found
+            return same
 
     def search(
         self,
@@ -120,17 +186,21 @@ class UserIndex:
         vector: bytes | None,
         limit: int,
         context: int,
-        accept: Callable[[list[Head]], Sequence[bool]] | None,
-    ) -> list[SearchResult]:
-        """The chunks that answer the question best, among the conversations that are accepted."""
+        accept: Accept | None,
+        heads: Mapping[int, Head] | None,
+    ) -> Found:
+        """Where the question is answered best, among the conversations that are accepted.
+
+        ``accept`` is asked about the ``heads`` that are as the index has them.
+        """
         for _ in range(_TRIES):
             before = self._changing
             if before % 2 == 0:
-                found = self._search(query, vector, limit, context, accept)
-                if found is not None and self._changing == before:
+                found = self._search(query, vector, limit, context, accept, heads)
+                if self._changing == before:
                     return found
         with self._lock:
-            return self._search(query, vector, limit, context, accept) or []
+            return self._search(query, vector, limit, context, accept, heads)
 
     def _search(
         self,
@@ -138,26 +208,24 @@ class UserIndex:
         vector: bytes | None,
         limit: int,
         context: int,
-        accept: Callable[[list[Head]], Sequence[bool]] | None,
-    ) -> list[SearchResult] | None:
-        keys, only = self._keys, None
+        accept: Accept | None,
+        heads: Mapping[int, Head] | None,
+    ) -> Found:
+        only = None
         if accept is not None:
-            candidates = list(keys.values())
-            answers = accept([held.head for held in candidates])
-            only = [held.key for held, good in zip(candidates, answers, strict=True) if good]
+            held = self._refs()
+            candidates = [head for head in list((heads or {}).values()) if held.get(head.ref) == head.seq]
+            answers = accept(candidates)
+            only = [
+                key_of(head.ref, head.seq) for head, good in zip(candidates, answers, strict=True) if good
+            ]
             if not only:
-                return []
+                return Found([], self._lately)
         hits = self._index.search(query, limit=limit, vector=vector, sessions=only, context=context)
-        results = []
-        for hit in hits:
-            held = keys.get(hit.session)
-            if held is None:
-                return None  # it went while we searched
-            results.append(_result(held, hit))
-        return results
+        return Found(hits, self._lately)
 
 
-def _hold(stored: Stored) -> Held:
+def _words(stored: Stored) -> Words:
     words = words_of([json.loads(message) for message in stored.messages])
     if stored.head.summary:
         # The summary is searched as one more message behind the last; results show it on every chunk.
@@ -165,51 +233,15 @@ def _hold(stored: Stored) -> Held:
         words.roles.append("summary")
         words.names.append(None)
         words.joined.append(True)
-    # Our copies of the text, and about twice that for terms and postings in the core.
-    size = (
-        sum(map(len, stored.messages))
-        + 4 * sum(map(len, words.texts))
-        + sum(map(len, stored.vectors.values()))
-    )
-    key = f"{stored.head.ref}:{stored.head.seq}"
-    return Held(key, stored.head, stored.messages, words, size + 2_000)
+    return words
 
 
-def _who(held: Held, at: int) -> str:
-    return held.words.names[at] or held.words.roles[at]
-
-
-def _result(held: Held, hit: Any) -> SearchResult:
-    head, texts, names = held.head, held.words.texts, held.words.names
-    end = min(hit.end, head.length)
-    lines: list[tuple[str, str]] = []
-    plain: list[str] = []
-    last = None
-    for message, begin, stop in hit.context:
-        if message >= head.length:
-            who, text = "summary", texts[message][begin:stop]
-        else:
-            who, text = _who(held, message), texts[message][begin:stop]
-        if last is not None and message != last + 1:
-            lines.append(("", "…"))
-            plain.append("…")
-        lines.append((who, text))
-        plain.append(f"{names[message]}: {text}" if names[message] else text)
-        last = message
-    chunk = ConversationChunk(
-        head.user_id,
-        head.session_id,
-        hit.chunk,
-        hit.start,
-        end,
-        None if head.starts is None else as_datetime(head.starts),
-        head.summary,
-        tuple(f"{_who(held, at)}: {texts[at]}" for at in range(hit.start, end) if texts[at]),
-        tuple(held.messages[hit.start : end]),
-        head.metadata,
-    )
-    evidence = Evidence(hit.best, texts[hit.best], tuple(hit.words), hit.similarity, dict(hit.parts))
-    return SearchResult(chunk, hit.score, "\n".join(plain), tuple(lines), evidence)
+def _lines(stored: Stored, words: Words) -> tuple[str, Lines]:
+    lines = Lines(stored.head)
+    for at, message in enumerate(stored.messages):
+        name = words.names[at]
+        lines.add(at, Line(message, words.texts[at], name or words.roles[at], name))
+    return key_of(stored.head.ref, stored.head.seq), lines
 
 
 class Indexes:
@@ -237,6 +269,11 @@ class Indexes:
             else:
                 self._users.move_to_end(user_id)
             return index
+
+    def all(self) -> list[tuple[str, UserIndex]]:
+        """The users, and their indexes."""
+        with self._lock:
+            return list(self._users.items())
 
     def shrink(self) -> None:
         """Forget what was unused longest until the rest fits."""

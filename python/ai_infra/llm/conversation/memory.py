@@ -172,6 +172,20 @@ class ConversationMemory(ConversationFiles, Closing):
         """:meth:`search` for asyncio."""
         return await arun(self._search(user_id, query, limit, min_score, session_id, after, before, metadata))
 
+    def warm(self, user_id: str) -> None:
+        """Make the user's search index now, where it is not there yet: the next search need not.
+
+        On SQLite an index of a thousand messages or more is also kept beside the file, for other processes.
+
+        Raises:
+            EmbeddingMismatchError: the memory holds another model's vectors; see :meth:`reembed`.
+        """
+        run(self._warm(user_id))
+
+    async def awarm(self, user_id: str) -> None:
+        """:meth:`warm` for asyncio."""
+        await arun(self._warm(user_id))
+
     def get_conversation(self, user_id: str, session_id: str) -> Conversation | None:
         """A conversation with its messages; None where there is none."""
         return run(self._get(user_id, session_id))

@@ -94,16 +94,34 @@ def words_of(messages: Sequence[Mapping[str, Any]]) -> Words:
     joined = [False] * len(messages)
     groups = Groups(messages)
     for at, fields in enumerate(messages):
-        kind = kind_of(fields)
-        texts.append(_text(fields))
-        roles.append("user" if kind == "user" else str(fields.get("role") or kind))
-        name = fields.get("name")
-        names.append(name if isinstance(name, str) and name and kind in ("user", "assistant") else None)
+        said = said_of(fields)
+        texts.append(said.text)
+        roles.append(said.role)
+        names.append(said.name)
         group = groups.of(at, links_of(fields))
         if group is not None:
             for member in range(group.members[0] + 1, group.members[-1] + 1):
                 joined[member] = True
     return Words(texts, roles, names, joined)
+
+
+class Said(NamedTuple):
+    """What the index is told of one message."""
+
+    text: str
+    role: str
+    name: str | None
+
+
+def said_of(fields: Mapping[str, Any]) -> Said:
+    """The words of a message, and whose they are."""
+    kind = kind_of(fields)
+    name = fields.get("name")
+    return Said(
+        _text(fields),
+        "user" if kind == "user" else str(fields.get("role") or kind),
+        name if isinstance(name, str) and name and kind in ("user", "assistant") else None,
+    )
 
 
 def _text(fields: Mapping[str, Any]) -> str:

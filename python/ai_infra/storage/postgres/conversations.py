@@ -7,9 +7,10 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ai_infra._core import ConversationIndex
 from ai_infra._flow import Flow
 from ai_infra.errors import EmbeddingError, EmbeddingMismatchError
-from ai_infra.storage.conversations import Changes, Head, Put, State, Stored, Totals, Write
+from ai_infra.storage.conversations import Changes, Head, Picked, Put, State, Stored, Totals, Write
 from ai_infra.storage.postgres.base import PostgresBase
 from ai_infra.storage.postgres.work import Ask, Script, work
 
@@ -158,17 +159,36 @@ class PostgresConversationBackend(PostgresBase):
         rows = yield from self._ask(self._sql["state"], {"user": user_id})
         return State(rows[0][0] or 0, rows[0][1] or 0, rows[0][2])
 
-    def changes(self, user_id: str, held: Mapping[int, int]) -> Flow[Changes]:
+    def changes(self, user_id: str, held: Mapping[int, int], most: int) -> Flow[Changes]:
         """What an index lacks, in one statement, so of one moment."""
-        parameters = {"user": user_id, "ref": list(held), "seq": list(held.values())}
+        parameters = {"user": user_id, "ref": list(held), "seq": list(held.values()), "most": most}
         rows = yield from self._ask(self._sql["changes"], parameters)
         own = [row for row in rows if row[3] is not None]
+        lacking = [row for row in own if row[4]]
         loaded = [
             Stored(Head(row[3], *row[5:16]), row[16], dict(zip(row[17], row[18], strict=True)))
-            for row in own
-            if row[4]
+            for row in lacking
+            if row[16] is not None
         ]
-        return Changes(State(rows[0][0] or 0, rows[0][1] or 0, rows[0][2]), [row[3] for row in own], loaded)
+        state = State(rows[0][0] or 0, rows[0][1] or 0, rows[0][2])
+        return Changes(state, [row[3] for row in own], loaded, len(loaded) == len(lacking))
+
+    def pick(self, user_id: str, wanted: Mapping[int, Sequence[int]]) -> Flow[list[Picked]]:
+        """Some messages of some conversations, in one statement."""
+        places = [(ref, at) for ref, positions in wanted.items() for at in positions]
+        parameters = {"user": user_id, "ref": [ref for ref, _ in places], "position": [at for _, at in places]}
+        rows = yield from self._ask(self._sql["pick"], parameters)
+        return [Picked(Head._make(row[:12]), dict(zip(row[12], row[13], strict=True))) for row in rows]
+
+    def restore(self, user_id: str, model: str, index: ConversationIndex) -> Flow[tuple[int, int] | None]:
+        """Nothing: a server's clients have no folder in common, and live longer than a command."""
+        yield from ()
+        return None
+
+    def keep(self, user_id: str, model: str, mark: tuple[int, int], index: ConversationIndex) -> Flow[bool]:
+        """Nothing is kept."""
+        yield from ()
+        return False
 
     def known(self, user_id: str, hashes: Sequence[bytes]) -> Flow[dict[bytes, bytes]]:
         """The vectors of these hashes that the user has."""

@@ -1,8 +1,10 @@
 //! Conversations of users, kept in the database of [`crate::store`]: messages, metadata, and vectors of passages.
 //!
 //! The database is the truth. Each write is one immediate transaction, so a conversation is there whole or not at all,
-//! whoever dies when; a search index is made from [`Conversations::changes`] and caught up by it.
+//! whoever dies when; a search index is made from [`Conversations::changes`] and caught up by it, or taken from the file
+//! that [`Conversations::keep`] wrote.
 
+mod keep;
 mod read;
 mod reembed;
 mod write;
@@ -101,8 +103,19 @@ pub struct Changes {
     pub state: State,
     /// The rows of all the user's conversations.
     pub live: Vec<i64>,
-    /// Those that the index does not hold as they are now.
+    /// Those that the index does not hold as they are now; the first of them where they are many.
     pub loaded: Vec<Stored>,
+    /// Whether that is all of them.
+    pub whole: bool,
+}
+
+/// Some messages of a conversation, all from one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picked {
+    /// The conversation as it was then.
+    pub head: Head,
+    /// Position and canonical JSON of each that is there.
+    pub messages: Vec<(i64, String)>,
 }
 
 /// How much there is.
@@ -147,11 +160,13 @@ impl Conversations {
         &self.db
     }
 
-    /// Removes every trace of what was deleted: the file is rewritten without free pages, its log cut to nothing.
+    /// Removes every trace of what was deleted: the file is rewritten without free pages, its log cut to nothing, and
+    /// the indexes beside it go.
     ///
     /// # Errors
     /// [`crate::error::Error::StorageTimeout`] when another process keeps an old state open, and the storage errors.
     pub fn purge(&self) -> Result<()> {
+        self.forget_all()?;
         self.db.alone(|conn| Ok(conn.execute_batch("VACUUM")?))?;
         self.db.truncate_log()
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Changes, Conversations, Head, State, Stored, Totals, Vectors};
+use super::{Changes, Conversations, Head, Picked, State, Stored, Totals, Vectors};
 use crate::error::Result;
 use crate::vectors::unpack;
 
@@ -22,11 +22,12 @@ impl Conversations {
         self.db.read(|conn| state(conn, user_id))
     }
 
-    /// What an index that holds conversations `held` (row to `seq`) lacks, read at one moment.
+    /// What an index that holds conversations `held` (row to `seq`) lacks, read at one moment: conversations until
+    /// `most` messages are exceeded.
     ///
     /// # Errors
     /// The storage errors.
-    pub fn changes(&self, user_id: &str, held: &HashMap<i64, i64>) -> Result<Changes> {
+    pub fn changes(&self, user_id: &str, held: &HashMap<i64, i64>, most: i64) -> Result<Changes> {
         self.db.snapshot(|conn| {
             let state = state(conn, user_id)?;
             let mut statement =
@@ -35,18 +36,41 @@ impl Conversations {
                 .query_map([state.id], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             let mut loaded = Vec::new();
-            for (id, seq) in &rows {
-                if held.get(id) != Some(seq) {
-                    let head =
-                        conn.prepare_cached(&format!("{HEAD} WHERE c.ref = ?"))?.query_row([id], head)?;
-                    loaded.push(Stored {
-                        messages: messages(conn, *id)?,
-                        vectors: vectors(conn, *id)?,
-                        head,
-                    });
-                }
+            let mut lacking = rows.iter().filter(|(id, seq)| held.get(id) != Some(seq));
+            let mut count = 0;
+            while count < most
+                && let Some((id, _)) = lacking.next()
+            {
+                let head = conn.prepare_cached(&format!("{HEAD} WHERE c.ref = ?"))?.query_row([id], head)?;
+                count += head.length;
+                loaded.push(Stored { messages: messages(conn, *id)?, vectors: vectors(conn, *id)?, head });
             }
-            Ok(Changes { state, live: rows.into_iter().map(|(id, _)| id).collect(), loaded })
+            let whole = lacking.next().is_none();
+            Ok(Changes { state, live: rows.into_iter().map(|(id, _)| id).collect(), loaded, whole })
+        })
+    }
+
+    /// These messages (positions) of these conversations (rows) of a user, read at one moment. What is not there,
+    /// or another user's, is left out.
+    ///
+    /// # Errors
+    /// The storage errors.
+    pub fn pick(&self, user_id: &str, wanted: &[(i64, Vec<i64>)]) -> Result<Vec<Picked>> {
+        self.db.snapshot(|conn| {
+            let mut of_user = conn.prepare_cached(&format!("{HEAD} WHERE c.ref = ? AND u.user_id = ?"))?;
+            let mut message = conn
+                .prepare_cached("SELECT message FROM conversation_messages WHERE ref = ? AND position = ?")?;
+            let mut found = Vec::with_capacity(wanted.len());
+            for (id, positions) in wanted {
+                let Some(head) = of_user.query_row(params![id, user_id], head).optional()? else { continue };
+                let mut messages = Vec::with_capacity(positions.len());
+                for at in positions {
+                    let text = message.query_row([id, at], |row| row.get(0)).optional()?;
+                    messages.extend(text.map(|text| (*at, text)));
+                }
+                found.push(Picked { head, messages });
+            }
+            Ok(found)
         })
     }
 

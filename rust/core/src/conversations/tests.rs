@@ -43,12 +43,12 @@ fn only_what_changed_is_written() {
 fn an_index_is_told_what_it_lacks() {
     let c = Conversations::memory().unwrap();
     c.put(&[write("u", "s", &["1"]), write("u", "t", &["2"]), write("v", "s", &["3"])], "m", 1).unwrap();
-    let all = c.changes("u", &HashMap::new()).unwrap();
+    let all = c.changes("u", &HashMap::new(), 100).unwrap();
     assert_eq!((all.live.len(), all.loaded.len(), all.state.generation), (2, 2, 2));
     let held: HashMap<i64, i64> = all.loaded.iter().map(|s| (s.head.id, s.head.seq)).collect();
-    assert_eq!(c.changes("u", &held).unwrap().loaded, []);
+    assert_eq!(c.changes("u", &held, 100).unwrap().loaded, []);
     c.put(&[write("u", "t", &["4"])], "m", 2).unwrap();
-    let one = c.changes("u", &held).unwrap();
+    let one = c.changes("u", &held, 100).unwrap();
     assert_eq!((one.loaded.len(), one.loaded[0].head.session_id.as_str()), (1, "t"));
     assert_eq!(c.delete("u", None).unwrap(), 2);
     assert_eq!(c.state("u").unwrap().id, 0);
@@ -73,5 +73,5 @@ fn models_and_sizes_are_never_mixed() {
     assert!(!c.reembed("b", &[]).unwrap());
     assert!(c.reembed("b", &rows).unwrap());
     c.put(&[other], "b", 3).unwrap();
-    assert_eq!(c.changes("u", &HashMap::new()).unwrap().loaded[0].vectors, vectors(&[7], 8));
+    assert_eq!(c.changes("u", &HashMap::new(), 100).unwrap().loaded[0].vectors, vectors(&[7], 8));
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::keep::key;
 use super::read::{head_of, messages, model};
 use super::{Conversations, Head, Vectors, Write};
 use crate::error::{Error, Result};
@@ -28,8 +29,8 @@ impl Conversations {
     /// # Errors
     /// The storage errors.
     pub fn delete(&self, user_id: &str, session_id: Option<&str>) -> Result<usize> {
-        self.db.write(|tx| {
-            let Some(user) = user_of(tx, user_id)? else { return Ok(0) };
+        let (count, gone) = self.db.write(|tx| {
+            let Some(user) = user_of(tx, user_id)? else { return Ok((0, None)) };
             let ids: Vec<i64> = tx
                 .prepare_cached(
                     "SELECT ref FROM conversations WHERE user_ref = ?1 AND (?2 IS NULL OR session_id = ?2)",
@@ -41,17 +42,27 @@ impl Conversations {
                 tx.prepare_cached("DELETE FROM conversation_vectors WHERE ref = ?")?.execute([id])?;
                 tx.prepare_cached("DELETE FROM conversations WHERE ref = ?")?.execute([id])?;
             }
+            let mut gone = None;
             if !ids.is_empty() {
                 bump(tx, user)?;
                 // A user without conversations leaves nothing, not even the id.
-                tx.prepare_cached(
-                    "DELETE FROM conversation_users WHERE ref = ?1
-                     AND NOT EXISTS (SELECT 1 FROM conversations WHERE user_ref = ?1)",
-                )?
-                .execute([user])?;
+                let emptied = tx
+                    .prepare_cached(
+                        "DELETE FROM conversation_users WHERE ref = ?1
+                         AND NOT EXISTS (SELECT 1 FROM conversations WHERE user_ref = ?1)",
+                    )?
+                    .execute([user])?;
+                if emptied > 0 {
+                    tx.prepare_cached("DELETE FROM meta WHERE key = ?")?.execute([key(user)])?;
+                    gone = Some(user);
+                }
             }
-            Ok(ids.len())
-        })
+            Ok((ids.len(), gone))
+        })?;
+        if let Some(user) = gone {
+            self.forget(user);
+        }
+        Ok(count)
     }
 }
 

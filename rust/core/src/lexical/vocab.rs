@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::stop::{is_function_word, is_question_word};
 use crate::embed::table;
+use crate::snapshot::{Reader, Writer};
 
 /// Not in the word table.
 const NO_ROW: u32 = u32::MAX;
@@ -178,6 +179,12 @@ impl Vocab {
         self.entries.get(id as usize).is_some_and(|entry| entry.function)
     }
 
+    /// About how many bytes of memory this takes.
+    pub(crate) fn bytes(&self) -> usize {
+        // Beside an entry: a head, a number in each of two tables at their usual load, and a list of the index.
+        self.texts.len() + self.entries.len() * (size_of::<Entry>() + 4 + 12 + 24)
+    }
+
     /// One past the largest number in use.
     pub(crate) fn bound(&self) -> usize {
         self.entries.len()
@@ -195,6 +202,44 @@ impl Vocab {
                 (part * 16..).zip(heads).filter(|(_, head)| **head == wanted).for_each(|(id, _)| each(id));
             }
         }
+    }
+
+    /// How often each number is used, from 0 on.
+    pub(crate) fn all_uses(&self) -> impl Iterator<Item = u32> {
+        self.entries.iter().map(|entry| entry.uses)
+    }
+
+    /// Puts the terms into a file, with their numbers. Of what is free no text goes with them.
+    pub(crate) fn save(&self, out: &mut Writer<'_>) -> std::io::Result<()> {
+        out.each(self.entries.iter().map(|entry| [entry.uses, entry.length]))?;
+        let texts: String = (0..self.entries.len() as u32).map(|id| self.text(id)).collect();
+        out.text(&texts)
+    }
+
+    /// Takes terms out of a file.
+    pub(crate) fn load(from: &mut Reader) -> Option<Self> {
+        let entries: Vec<[u32; 2]> = from.list()?;
+        let texts = from.text()?;
+        let mut new = Self::default();
+        new.ids.reserve(entries.len(), |_| 0);
+        let mut free = Vec::new();
+        let mut rest = texts.as_str();
+        for (number, [uses, length]) in (0_u32..).zip(entries) {
+            if uses == 0 {
+                free.push(number);
+                new.entries.push(Entry { row: NO_ROW, ..Entry::default() });
+                new.heads.push(0);
+                continue;
+            }
+            let text;
+            (text, rest) = rest.split_at_checked(length as usize)?;
+            if new.intern(text) != number {
+                return None;
+            }
+            new.entries.get_mut(number as usize)?.uses = uses;
+        }
+        new.free = free;
+        rest.is_empty().then_some(new)
     }
 
     /// The terms in use.

@@ -34,6 +34,43 @@ fn span(layout: &Layout<'_>, i: usize, passages: &[f32]) -> Span {
     Span { message, start: passage.start, end: passage.end }
 }
 
+/// Where each message ends when all are read from the strongest on. Sorts no more of them than are read.
+struct Reading {
+    ends: Vec<usize>,
+    order: Vec<usize>,
+    sorted: usize,
+    read: usize,
+}
+
+impl Reading {
+    fn new(messages: usize) -> Self {
+        Self { ends: vec![usize::MAX; messages], order: (0..messages).collect(), sorted: 0, read: 0 }
+    }
+
+    /// The ends, right for all messages that end within `most` characters.
+    fn up_to(&mut self, most: usize, density: &[f32], lengths: &[u32]) -> &[usize] {
+        let stronger = |a: &usize, b: &usize| density[*b].total_cmp(&density[*a]).then(a.cmp(b));
+        while self.read <= most && self.sorted < self.order.len() {
+            let rest = &mut self.order[self.sorted..];
+            let count = (self.sorted + 512).min(rest.len());
+            if count < rest.len() {
+                rest.select_nth_unstable_by(count, stronger);
+            }
+            rest[..count].sort_unstable_by(stronger);
+            for i in &rest[..count] {
+                let n = lengths[*i] as usize;
+                if n > 0 {
+                    // The strongest one is shown even where it alone exceeds the budget.
+                    self.ends[*i] = if self.read == 0 { 0 } else { self.read + n };
+                    self.read += n + 1;
+                }
+            }
+            self.sorted += count;
+        }
+        &self.ends
+    }
+}
+
 /// The spans to read of each chosen chunk, in order. O(messages log messages).
 pub(super) fn choose(
     layout: &Layout<'_>,
@@ -43,26 +80,14 @@ pub(super) fn choose(
     chosen: &[(usize, f32)],
     budget: usize,
 ) -> Vec<Vec<Span>> {
-    let length = |i: usize| {
-        let s = layout.session_of[i] as usize;
-        let chars = layout.sessions[s].1.messages[i - layout.message[s]].chars;
-        if chars > WHOLE { PASSAGE as u32 } else { chars }
-    };
+    let lengths: Vec<u32> = layout
+        .entries()
+        .map(|(_, _, entry)| if entry.chars > WHOLE { PASSAGE as u32 } else { entry.chars })
+        .collect();
+    let length = |i: usize| lengths[i];
     let density: Vec<f32> =
-        (0..score.len()).map(|i| score[i] - BREVITY * (length(i).max(40) as f32).ln()).collect();
-    let mut order: Vec<usize> = (0..score.len()).collect();
-    order.sort_by(|a, b| density[*b].total_cmp(&density[*a]).then(a.cmp(b)));
-    // Where each message ends when all are read from the strongest on.
-    let mut ends = vec![usize::MAX; score.len()];
-    let mut read = 0_usize;
-    for i in order {
-        let n = length(i) as usize;
-        if n > 0 {
-            // The strongest one is shown even where it alone exceeds the budget.
-            ends[i] = if read == 0 { 0 } else { read + n };
-            read += n + 1;
-        }
-    }
+        score.iter().zip(&lengths).map(|(score, n)| score - BREVITY * ((*n).max(40) as f32).ln()).collect();
+    let mut reading = Reading::new(score.len());
     let mut shown = vec![false; score.len()];
     let mut given = 0_usize;
     let mut out = Vec::with_capacity(chosen.len());
@@ -75,6 +100,7 @@ pub(super) fn choose(
             let s = layout.session_of[inside.start] as usize;
             layout.message[s]..layout.message[s + 1]
         };
+        let ends = reading.up_to(within, &density, &lengths);
         let mut take: Vec<usize> = around.filter(|i| ends[*i] <= within && !shown[*i]).collect();
         if take.is_empty() {
             let next = inside.filter(|i| !shown[*i] && length(*i) > 0);

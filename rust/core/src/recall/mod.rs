@@ -7,7 +7,9 @@
 mod context;
 mod cues;
 mod dates;
+pub(crate) mod keep;
 mod layout;
+mod piece;
 mod search;
 mod session;
 mod similar;
@@ -131,8 +133,8 @@ pub struct Request<'a> {
 
 /// One user's conversations. Writing needs `&mut`; any number may search at a time.
 ///
-/// What a search returns depends only on the sessions held, not on the order of writes. Nothing here does I/O, and the
-/// texts themselves are not kept.
+/// What a search returns depends only on the sessions held, not on the order of writes. The texts themselves are not
+/// kept.
 #[derive(Debug)]
 pub struct ConversationIndex {
     size: usize,
@@ -146,6 +148,11 @@ pub struct ConversationIndex {
     order: BTreeMap<String, u32>,
     /// Term → (slot, first, last) into that session's postings.
     lists: Vec<Vec<(u32, u32, u32)>>,
+    /// Bytes of the sessions, with their part of `lists`.
+    bytes: usize,
+    /// Bytes of the sessions that came out of a file together, and those of them that are gone: they stay until all go.
+    together: usize,
+    gone: usize,
 }
 
 impl ConversationIndex {
@@ -169,6 +176,9 @@ impl ConversationIndex {
             free: Vec::new(),
             order: BTreeMap::new(),
             lists: Vec::new(),
+            bytes: 0,
+            together: 0,
+            gone: 0,
         })
     }
 
@@ -211,11 +221,12 @@ impl ConversationIndex {
         if self.lists.len() < self.vocab.bound() {
             self.lists.resize_with(self.vocab.bound(), Vec::new);
         }
-        for (term, first, last) in &session.terms {
+        for [term, first, last] in session.terms.iter() {
             if let Some(list) = self.lists.get_mut(*term as usize) {
                 list.push((slot, *first, *last));
             }
         }
+        self.bytes += session.bytes();
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(session);
         }
@@ -247,13 +258,18 @@ impl ConversationIndex {
     pub fn remove(&mut self, key: &str) -> bool {
         let Some(slot) = self.order.remove(key) else { return false };
         let Some(session) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return false };
-        for (term, _, _) in &session.terms {
+        for [term, _, _] in session.terms.iter() {
             if let Some(list) = self.lists.get_mut(*term as usize) {
                 list.retain(|(s, _, _)| *s != slot);
             }
             self.vocab.release(*term);
         }
+        self.bytes -= session.bytes();
         self.free.push(slot);
+        if session.is_shared() {
+            self.gone += session.bytes();
+            self.part();
+        }
         true
     }
 
@@ -266,7 +282,33 @@ impl ConversationIndex {
     #[must_use]
     pub fn chunks(&self, key: &str) -> Option<&[(u32, u32)]> {
         let slot = self.order.get(key)?;
-        self.slots.get(*slot as usize)?.as_ref().map(|s| s.chunks.as_slice())
+        self.slots.get(*slot as usize)?.as_ref().map(|s| &*s.chunks)
+    }
+
+    /// Components of a vector from outside; 0 without such.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        if let Embedding::External(dimensions) = self.embedding { dimensions } else { 0 }
+    }
+
+    /// Messages in a chunk, and how many of them it shares with the one before.
+    #[must_use]
+    pub fn shape(&self) -> (usize, usize) {
+        (self.size, self.overlap)
+    }
+
+    /// About how many bytes of memory this takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.gone + self.vocab.bytes()
+    }
+
+    /// Where more than half of what came together is gone, each session that is left takes its own along.
+    fn part(&mut self) {
+        if self.gone * 2 > self.together {
+            self.slots.iter_mut().flatten().for_each(Session::part);
+            (self.together, self.gone) = (0, 0);
+        }
     }
 
     /// The number of messages held.

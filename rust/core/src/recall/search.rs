@@ -42,7 +42,7 @@ fn phrases(index: &ConversationIndex, layout: &Layout<'_>, query: &Query, out: &
             let Some(s) = layout.at[*slot as usize].map(|s| s as usize) else { continue };
             let session = layout.sessions[s].1;
             let mut before = usize::MAX;
-            for (p, _) in &session.postings[*first as usize..*last as usize] {
+            for [p, _] in &session.postings[*first as usize..*last as usize] {
                 let passage = &session.passages[*p as usize];
                 let terms = &session.sequence[passage.first as usize..passage.last as usize];
                 if terms.windows(2).any(|w| w == [a, b]) {
@@ -204,9 +204,9 @@ impl ConversationIndex {
             }
             // The heaviest match that stands in the chunk; matches are sorted by weight.
             let held = term.matches.iter().find(|(id, _)| {
-                session.terms.binary_search_by_key(id, |t| t.0).is_ok_and(|t| {
-                    let (_, p, q) = session.terms[t];
-                    session.postings[p as usize..q as usize].iter().any(|(x, _)| (first..last).contains(x))
+                session.terms.binary_search_by_key(id, |t| t[0]).is_ok_and(|t| {
+                    let [_, p, q] = session.terms[t];
+                    session.postings[p as usize..q as usize].iter().any(|[x, _]| (first..last).contains(x))
                 })
             });
             if let Some((id, _)) = held {

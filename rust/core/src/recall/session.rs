@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::cues::{is_number, is_time};
 use super::dates::{Date, parse_date};
+use super::piece::Piece;
 use super::{Embedding, Message, PASSAGE};
 use crate::chunk::{chunks, passages};
 use crate::embed;
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::lexical::{Vocab, term, words};
 
 /// What search needs to know of a message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// Said by the user, in a conversation without names.
     pub(super) by_user: bool,
@@ -27,7 +28,7 @@ pub(super) struct Entry {
 }
 
 /// A message or a part of a long one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Passage {
     /// Characters `[start, end)` of the message.
     pub(super) start: u32,
@@ -41,20 +42,33 @@ pub(super) struct Passage {
 #[derive(Debug, Default)]
 pub(super) struct Session {
     pub(super) date: Option<Date>,
-    pub(super) messages: Vec<Entry>,
-    pub(super) passages: Vec<Passage>,
-    pub(super) chunks: Vec<(u32, u32)>,
+    pub(super) messages: Piece<Entry>,
+    pub(super) passages: Piece<Passage>,
+    pub(super) chunks: Piece<(u32, u32)>,
     /// Names of those who speak, folded, one word or more.
     pub(super) speakers: Vec<Vec<String>>,
     /// Terms of all passages in order.
-    pub(super) sequence: Vec<u32>,
+    pub(super) sequence: Piece<u32>,
     /// Term → its postings `[first, last)`.
-    pub(super) terms: Vec<(u32, u32, u32)>,
+    pub(super) terms: Piece<[u32; 3]>,
     /// (passage, count) of each term.
-    pub(super) postings: Vec<(u32, u32)>,
+    pub(super) postings: Piece<[u32; 2]>,
     /// Unit vectors of the passages, in signed bytes, and what one step is worth.
-    pub(super) vectors: Vec<u8>,
-    pub(super) scales: Vec<f32>,
+    pub(super) vectors: Piece<u8>,
+    pub(super) scales: Piece<f32>,
+}
+
+/// A conversation being taken apart.
+#[derive(Debug, Default)]
+struct Parts {
+    messages: Vec<Entry>,
+    passages: Vec<Passage>,
+    speakers: Vec<Vec<String>>,
+    sequence: Vec<u32>,
+    terms: Vec<[u32; 3]>,
+    postings: Vec<[u32; 2]>,
+    vectors: Vec<u8>,
+    scales: Vec<f32>,
 }
 
 /// The name before a leading colon: `Anna: hello`. Returns (name, bytes up to the text).
@@ -110,11 +124,8 @@ impl Session {
         vocab: &mut Vocab,
     ) -> Result<Self> {
         let joined: Vec<bool> = messages.iter().map(|m| m.joined).collect();
-        let mut out = Self {
-            date: date.and_then(|d| parse_date(&folded(d))),
-            chunks: chunks(&joined, size, overlap)?,
-            ..Self::default()
-        };
+        let chunks = chunks(&joined, size, overlap)?;
+        let mut out = Parts::default();
         let mut counts: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
         let mut ids: HashMap<String, u32> = HashMap::new();
         for (message, written) in messages.iter().zip(written_names(messages)) {
@@ -134,9 +145,53 @@ impl Session {
                 }
             }
         }
-        Ok(out)
+        Ok(Self {
+            date: date.and_then(|d| parse_date(&folded(d))),
+            messages: Piece::Own(out.messages),
+            passages: Piece::Own(out.passages),
+            chunks: Piece::Own(chunks),
+            speakers: out.speakers,
+            sequence: Piece::Own(out.sequence),
+            terms: Piece::Own(out.terms),
+            postings: Piece::Own(out.postings),
+            vectors: Piece::Own(out.vectors),
+            scales: Piece::Own(out.scales),
+        })
     }
 
+    /// Bytes of memory, with what an index keeps of a session beside it: a key, and an entry for each term.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self)
+            + 250
+            + size_of_val(&*self.messages)
+            + size_of_val(&*self.passages)
+            + size_of_val(&*self.chunks)
+            + size_of_val(&*self.sequence)
+            + 2 * size_of_val(&*self.terms)
+            + size_of_val(&*self.postings)
+            + self.vectors.len()
+            + size_of_val(&*self.scales)
+    }
+
+    /// Whether its lists are parts of those of others.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.messages, Piece::Shared(..))
+    }
+
+    /// Lets go of what it shares with others.
+    pub(super) fn part(&mut self) {
+        self.messages.part();
+        self.passages.part();
+        self.chunks.part();
+        self.sequence.part();
+        self.terms.part();
+        self.postings.part();
+        self.vectors.part();
+        self.scales.part();
+    }
+}
+
+impl Parts {
     fn add(
         &mut self,
         message: &Message<'_>,
@@ -194,8 +249,8 @@ impl Session {
         lists.sort_unstable_by_key(|(id, _)| *id);
         for (id, list) in lists {
             let first = self.postings.len() as u32;
-            self.postings.extend(list);
-            self.terms.push((id, first, self.postings.len() as u32));
+            self.postings.extend(list.into_iter().map(|(passage, count)| [passage, count]));
+            self.terms.push([id, first, self.postings.len() as u32]);
         }
     }
 

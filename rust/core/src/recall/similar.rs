@@ -41,7 +41,7 @@ pub(super) fn cosines(
     }
     let mut out = vec![0.0; layout.passages()];
     for ((_, session), base) in layout.sessions.iter().zip(&layout.passage) {
-        let rows = session.vectors.chunks_exact(dim).zip(&session.scales);
+        let rows = session.vectors.chunks_exact(dim).zip(session.scales.iter());
         for (o, (v, scale)) in out[*base..].iter_mut().zip(rows) {
             *o = embed::dot_bytes(v, &bytes) as f32 * scale * step;
         }

@@ -74,7 +74,7 @@ impl Words {
         let np = layout.passages();
         let mut lengths = vec![0.0_f32; np];
         for ((_, session), base) in layout.sessions.iter().zip(&layout.passage) {
-            for (l, p) in lengths[*base..].iter_mut().zip(&session.passages) {
+            for (l, p) in lengths[*base..].iter_mut().zip(session.passages.iter()) {
                 *l = ((p.last - p.first) as f32).max(1.0);
             }
         }
@@ -152,7 +152,7 @@ fn soft_counts(index: &ConversationIndex, layout: &Layout<'_>, matches: &[(u32, 
             let weight = weight * (own / worth).min(1.0);
             for (s, a, z) in here {
                 let base = layout.passage[s];
-                for (passage, count) in &layout.sessions[s].1.postings[a as usize..z as usize] {
+                for [passage, count] in &layout.sessions[s].1.postings[a as usize..z as usize] {
                     let place = &mut tf[base + *passage as usize];
                     *place = place.max(*count as f32 * weight);
                 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use std::{mem, thread};
 
@@ -71,6 +71,13 @@ fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn in_transaction<T>(conn: &mut Connection, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let answer = body(&tx)?;
+    tx.commit()?;
+    Ok(answer)
+}
+
 impl Db {
     /// Opens the database file at `path`, creating it (mode 0600) where there is none. A relative path is fixed
     /// now, a later `chdir` does not move it. `timeout` bounds how long any operation waits for other writers.
@@ -121,12 +128,33 @@ impl Db {
     /// Whatever `body` returns; [`Error::StorageTimeout`] when others held the lock past the deadline;
     /// [`Error::StorageFull`], [`Error::StorageCorrupt`], [`Error::Storage`] from the file.
     pub fn write<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.alone(|conn| {
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let answer = body(&tx)?;
-            tx.commit()?;
-            Ok(answer)
-        })
+        self.alone(|conn| in_transaction(conn, body))
+    }
+
+    /// [`Self::write`], where it need not wait for another writer; `None` where it would. For what can be left.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_now<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<Option<T>> {
+        let _gate = fork::enter();
+        let shared = &*self.shared;
+        busy::start(Duration::ZERO);
+        let mut slot = match shared.writer.try_lock() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        shared.check_open()?;
+        let mut conn = shared.connection(slot.take())?;
+        let answer = in_transaction(&mut conn, body).map_err(|error| shared.refine(error, &conn));
+        shared.version.fetch_add(1, Ordering::AcqRel);
+        if shared.reusable(&answer) {
+            slot.idle.push(conn);
+        }
+        match answer {
+            Err(Error::StorageTimeout(_)) => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// A number that grows with every write, from the moment it is committed and before its caller knows. `None` for

@@ -97,17 +97,22 @@ impl Links {
         }
     }
 
-    /// Links the next node of a stored graph; false if the row has a node already.
-    pub fn restore(&mut self, slot: Option<u32>) -> bool {
-        match slot {
-            Some(slot) if !self.tail.remove(&slot) => return false,
-            Some(slot) => {
-                self.picked.insert(slot);
-                self.link(slot);
+    /// Those of a stored graph: the slot of each node in order, of `rows` rows. `None` when a slot has two nodes or is
+    /// none of the rows'.
+    pub fn of(rows: usize, nodes: Vec<Option<u32>>) -> Option<Self> {
+        let mut node_of = vec![NONE; rows];
+        for (node, slot) in (0u32..).zip(&nodes) {
+            if let Some(slot) = slot {
+                let place = node_of.get_mut(*slot as usize)?;
+                if std::mem::replace(place, node) != NONE {
+                    return None;
+                }
             }
-            None => self.link(NONE),
         }
-        true
+        let tail = (0u32..).zip(&node_of).filter(|(_, node)| **node == NONE).map(|(slot, _)| slot).collect();
+        let dead = nodes.iter().filter(|slot| slot.is_none()).count();
+        let row_of = nodes.into_iter().map(|slot| slot.unwrap_or(NONE)).collect();
+        Some(Self { row_of, node_of, tail, picked: BTreeSet::new(), dead })
     }
 
     /// The slot that node `node` stands for, if its row is still the same.

@@ -71,24 +71,49 @@ LEFT JOIN {schema}.conversation_users AS users ON users.tenant = %(tenant)s AND 
 LEFT JOIN {schema}.conversation_embedders AS held ON held.tenant = %(tenant)s
 
 -- name: changes
-SELECT users.ref, users.gen, held.model, own.ref, known.ref IS NULL, own.seq, users.user_id, own.session_id,
-       own.length, own.metadata, own.starts, own.ends, own.summary, own.summarized, own.created_at, own.updated_at,
-       CASE WHEN known.ref IS NULL THEN ARRAY(
+SELECT users.ref, users.gen, held.model, own.ref, own.lacks, own.seq, users.user_id, own.session_id, own.length,
+       own.metadata, own.starts, own.ends, own.summary, own.summarized, own.created_at, own.updated_at,
+       CASE WHEN own.lacks AND own.before < %(most)s THEN ARRAY(
            SELECT message FROM {schema}.conversation_messages AS log
            WHERE log.tenant = %(tenant)s AND log.ref = own.ref ORDER BY position) END,
-       CASE WHEN known.ref IS NULL THEN ARRAY(
+       CASE WHEN own.lacks AND own.before < %(most)s THEN ARRAY(
            SELECT hash FROM {schema}.conversation_vectors AS vectors
            WHERE vectors.tenant = %(tenant)s AND vectors.ref = own.ref ORDER BY hash) END,
-       CASE WHEN known.ref IS NULL THEN ARRAY(
+       CASE WHEN own.lacks AND own.before < %(most)s THEN ARRAY(
            SELECT vector FROM {schema}.conversation_vectors AS vectors
            WHERE vectors.tenant = %(tenant)s AND vectors.ref = own.ref ORDER BY hash) END
 FROM (SELECT 1) AS one
 LEFT JOIN {schema}.conversation_users AS users ON users.tenant = %(tenant)s AND users.user_id = %(user)s
 LEFT JOIN {schema}.conversation_embedders AS held ON held.tenant = %(tenant)s
-LEFT JOIN {schema}.conversations AS own ON own.tenant = %(tenant)s AND own.user_ref = users.ref
-LEFT JOIN unnest(%(ref)s::bigint[], %(seq)s::bigint[]) AS known (ref, seq)
-    ON known.ref = own.ref AND known.seq = own.seq
+LEFT JOIN (
+    -- `before`: the messages of the conversations that the index lacks, up to this one.
+    SELECT conversations.*, known.ref IS NULL AS lacks,
+           coalesce(sum(length) FILTER (WHERE known.ref IS NULL) OVER (
+               PARTITION BY user_ref ORDER BY conversations.ref ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ), 0) AS before
+    FROM {schema}.conversations
+    LEFT JOIN unnest(%(ref)s::bigint[], %(seq)s::bigint[]) AS known (ref, seq)
+        ON known.ref = conversations.ref AND known.seq = conversations.seq
+    WHERE conversations.tenant = %(tenant)s
+      AND user_ref = (SELECT ref FROM {schema}.conversation_users WHERE tenant = %(tenant)s AND user_id = %(user)s)
+) AS own ON own.user_ref = users.ref
 ORDER BY own.ref
+
+-- name: pick
+SELECT own.ref, seq, user_id, session_id, length, metadata, starts, ends, summary, summarized, created_at, updated_at,
+       ARRAY(SELECT position FROM {schema}.conversation_messages AS log
+             WHERE log.tenant = %(tenant)s AND log.ref = own.ref AND position = ANY (places.positions)
+             ORDER BY position),
+       ARRAY(SELECT message FROM {schema}.conversation_messages AS log
+             WHERE log.tenant = %(tenant)s AND log.ref = own.ref AND position = ANY (places.positions)
+             ORDER BY position)
+FROM (
+    SELECT ref, array_agg(position) AS positions
+    FROM unnest(%(ref)s::bigint[], %(position)s::bigint[]) AS wanted (ref, position) GROUP BY ref
+) AS places
+JOIN {schema}.conversations AS own ON own.tenant = %(tenant)s AND own.ref = places.ref
+JOIN {schema}.conversation_users AS users ON users.tenant = own.tenant AND users.ref = own.user_ref
+WHERE users.user_id = %(user)s
 
 -- name: known
 SELECT DISTINCT ON (vectors.hash) vectors.hash, vectors.vector
