@@ -8,13 +8,16 @@ use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
 
 use crate::items::items;
 
+/// The bytes of each vector that is one.
+type Rows<'py> = Vec<Option<Bound<'py, PyBytes>>>;
+
 /// For each of these values its numbers as the bytes of f32 values, `None` where it is no sequence of numbers; and
 /// which of them hold one that is not finite.
 #[pyfunction]
 pub fn float_rows<'py>(
     py: Python<'py>,
     #[pyo3(from_py_with = items)] values: Vec<Bound<'py, PyAny>>,
-) -> PyResult<(Vec<Option<Bound<'py, PyBytes>>>, Vec<usize>)> {
+) -> PyResult<(Rows<'py>, Vec<usize>)> {
     let mut rows = Vec::with_capacity(values.len());
     let mut odd = Vec::new();
     let mut numbers = Vec::new();

@@ -1,5 +1,6 @@
 //! `ai_infra._core`: the native module. One file here for each module of the core.
 
+mod batch;
 mod chunk;
 mod conversations;
 mod embed;
@@ -19,6 +20,8 @@ mod vectors;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::batch::{Batch, Pending};
     #[pymodule_export]
     use crate::chunk::message_chunks;
     #[pymodule_export]
@@ -40,7 +43,7 @@ mod _core {
     #[pymodule_export]
     use crate::sessions::LocalSessions;
     #[pymodule_export]
-    use crate::store::{Batch, LocalStore, Pending, after_fork, before_fork};
+    use crate::store::{LocalStore, after_fork, before_fork};
     #[pymodule_export]
     use crate::tokens::{Encoding, count_approximate};
     #[pymodule_export]

@@ -1,19 +1,17 @@
 //! The binding of the local store: one call for a whole operation, detached from the GIL while it runs.
 
-use std::mem;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::Once;
 use std::time::Duration;
 
 use ai_infra_core::error::{Error, Result};
-use ai_infra_core::store::{
-    self, Content, Db, Listing, Loaded, Namespace, PutRow, Query, Restored, Store, Wanted,
-};
+use ai_infra_core::store::{self, Content, Db, Listing, Loaded, Namespace, PutRow, Query, Store};
 use ai_infra_core::validate::{parse, text_of};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
+use crate::batch::{Batch, Pending, check, number};
 use crate::error::to_py;
 use crate::item::{MemoryItem, parts};
 use crate::items::{Bytes, items};
@@ -114,7 +112,7 @@ impl LocalStore {
             let put = check(&mut checker, row, expires_at)?;
             ready.push(raise(py, put.map_err(|error| if many { number(index, error) } else { error }))?);
         }
-        Ok(Batch { rows: Mutex::new(ready), wanted: Mutex::default() })
+        Ok(Batch::new(ready))
     }
 
     /// The texts of a prepared batch whose vectors the store lacks, each once. `size`: that of the embedder's vectors,
@@ -126,7 +124,7 @@ impl LocalStore {
             self.store.wanted(texts, size, true)
         });
         let (wanted, lacking) = raise(py, found)?;
-        *batch.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+        batch.want(wanted);
         Ok(lacking)
     }
 
@@ -140,7 +138,7 @@ impl LocalStore {
         expires_at: Option<i64>,
     ) -> PyResult<Vec<MemoryItem>> {
         let batch = self.prepare(py, rows, expires_at)?;
-        let rows = batch.take();
+        let (rows, _) = batch.take();
         raise(py, py.detach(|| self.put_rows(rows, now)))
     }
 
@@ -152,8 +150,7 @@ impl LocalStore {
         #[pyo3(from_py_with = items)] made: Vec<PyBackedBytes>,
         now: i64,
     ) -> PyResult<Vec<MemoryItem>> {
-        let mut rows = batch.take();
-        let wanted = batch.wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (mut rows, wanted) = batch.take();
         let written = py.detach(|| {
             if let Some(wanted) = wanted {
                 for (row, vector) in rows.iter_mut().zip(wanted.embedded(&made)?) {
@@ -215,7 +212,7 @@ impl LocalStore {
             let texts = items.iter().map(text).collect::<Result<_>>()?;
             let rows = items.iter().map(|item| (item.id, item.seq)).collect();
             let (wanted, lacking) = self.store.wanted(texts, size, size.is_some())?;
-            Ok((Pending { rows, wanted: Mutex::new(wanted) }, lacking))
+            Ok((Pending::new(rows, wanted), lacking))
         });
         raise(py, found)
     }
@@ -228,7 +225,7 @@ impl LocalStore {
         pending: &Pending,
         #[pyo3(from_py_with = items)] made: Vec<PyBackedBytes>,
     ) -> PyResult<bool> {
-        let wanted = mem::take(&mut *pending.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        let wanted = pending.take();
         let given = py.detach(|| {
             let vectors = wanted.embedded(&made)?;
             let rows = pending.rows.iter().zip(vectors).map(|((id, seq), vector)| (*id, *seq, vector));
@@ -353,46 +350,6 @@ impl LocalStore {
     }
 }
 
-/// Items that are to be embedded again.
-#[pyclass(frozen, module = "ai_infra._core")]
-pub struct Pending {
-    rows: Vec<(i64, i64)>,
-    wanted: Mutex<Wanted>,
-}
-
-#[pymethods]
-impl Pending {
-    fn __len__(&self) -> usize {
-        self.rows.len()
-    }
-}
-
-/// Rows that were checked, ready to be written.
-#[pyclass(frozen, module = "ai_infra._core")]
-pub struct Batch {
-    rows: Mutex<Vec<PutRow>>,
-    /// Where the vectors come from, once that was asked.
-    wanted: Mutex<Option<Wanted>>,
-}
-
-impl Batch {
-    fn lock(&self) -> MutexGuard<'_, Vec<PutRow>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> Vec<PutRow> {
-        mem::take(&mut self.lock())
-    }
-}
-
-#[pymethods]
-impl Batch {
-    /// The text of each value for search: its strings; empty where it has none.
-    fn texts(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        raise(py, self.lock().iter().map(PutRow::text).collect())
-    }
-}
-
 impl LocalStore {
     fn put_rows(&self, rows: Vec<PutRow>, now: i64) -> Result<Vec<MemoryItem>> {
         let stamps = self.store.put(&rows, now)?;
@@ -400,56 +357,11 @@ impl LocalStore {
     }
 }
 
-/// A row as it is written. The outer error is that of a caller who passes no row at all.
-fn check<'py>(
-    checker: &mut validate::Items<'py>,
-    row: &Bound<'py, PyAny>,
-    expires_at: Option<i64>,
-) -> PyResult<Result<PutRow>> {
-    let fields = match row.cast::<PyTuple>() {
-        Ok(tuple) => tuple.clone(),
-        Err(_) => row.cast::<PyList>()?.to_tuple(),
-    };
-    let extra = |at: usize| if at < fields.len() { fields.get_item(at).map(Some) } else { Ok(None) };
-    let (namespace, key, value) = (fields.get_item(0)?, fields.get_item(1)?, fields.get_item(2)?);
-    let expires_at = extra(3)?.map_or(Ok(expires_at), |at| at.extract())?;
-    let expected = extra(4)?.map_or(Ok(None), |version| version.extract())?;
-    let restored: Option<(i64, i64, i64)> = extra(5)?.map_or(Ok(None), |past| past.extract())?;
-    let mut put = || {
-        Ok(PutRow {
-            namespace: checker.namespace(&namespace)?,
-            key: validate::key(&key)?,
-            value: checker.value(&value)?,
-            expires_at,
-            expected,
-            vector: None,
-            restored: restored.map(|(created_at, updated_at, version)| Restored {
-                created_at,
-                updated_at,
-                version,
-            }),
-        })
-    };
-    Ok(put())
-}
-
 /// A namespace in the encoding of the PostgreSQL backend.
 fn zero_ended(ns: &[u8]) -> Result<Namespace> {
     let damaged = |_| Error::StorageCorrupt("a namespace in the database is damaged".to_owned());
     let text = std::str::from_utf8(ns).map_err(damaged)?;
     Namespace::new(text.split_terminator('\0'))
-}
-
-/// Says which row of a batch was refused.
-fn number(index: usize, error: Error) -> Error {
-    let at = |text: String| format!("item {index} of the batch (nothing was written): {text}");
-    match error {
-        Error::InvalidInput(text) => Error::InvalidInput(at(text)),
-        Error::InvalidText(text) => Error::InvalidText(at(text)),
-        Error::InvalidValue(text) => Error::InvalidValue(at(text)),
-        Error::InvalidNamespace(text) => Error::InvalidNamespace(at(text)),
-        other => other,
-    }
 }
 
 fn places(keys: &[Place<'_>]) -> Result<Vec<(Namespace, String)>> {

@@ -128,3 +128,53 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::{Db, Namespace};
+    use super::*;
+
+    fn row(key: &str, text: &str) -> PutRow {
+        PutRow {
+            namespace: Namespace::new(["a"]).unwrap(),
+            key: key.to_owned(),
+            value: format!("{{\"t\":\"{text}\"}}"),
+            expires_at: None,
+            expected: None,
+            restored: None,
+            vector: None,
+        }
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn another_text_with_the_same_hash_is_another_text() {
+        let mut seen = HashMap::new();
+        let (one, other) = (0..1_000_000)
+            .find_map(|n| {
+                let text = format!("text {n}");
+                seen.insert(hash_of(&text), text.clone()).map(|before| (before, text))
+            })
+            .unwrap();
+        let store = Store::new(Db::memory().unwrap(), Some("m"), false).unwrap();
+        let (wanted, lacking) = store.wanted(texts(&[&one, "", &one]), None, true).unwrap();
+        assert_eq!(lacking, [one.as_str()]);
+        let vector: Vec<u8> = [0.0f32, 1.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let vectors = wanted.embedded(&[&vector]).unwrap();
+        assert_eq!((vectors[0].is_some(), &vectors[1], &vectors[2]), (true, &None, &vectors[0]));
+        let mut first = row("x", &one);
+        first.vector = vectors[0].clone();
+        store.put(&[first], 1).unwrap();
+        let (_, lacking) = store.wanted(texts(&[&other, &one]), Some(2), true).unwrap();
+        assert_eq!(lacking, [other.as_str()]);
+        for (size, look) in [(Some(3), true), (None, false)] {
+            assert_eq!(store.wanted(texts(&[&one]), size, look).unwrap().1, [one.as_str()]);
+        }
+        let (wanted, _) = store.wanted(texts(&[&one, &other]), None, true).unwrap();
+        assert!(wanted.embedded(&[[0u8; 3]]).is_err());
+    }
+}
