@@ -325,7 +325,7 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
         },
     ),
 }
-RESULTS = {"Batch", "RecallHit"}
+RESULTS = {"Batch", "Pending", "RecallHit"}
 """Classes that only the core makes: their attributes are read wherever one comes back."""
 SLOW = {"purge", "close", "settle", "save_cache", "pending", "prepare", "vocabulary"}
 GROUPS: dict[str, list[str]] = {

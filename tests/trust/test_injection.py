@@ -149,7 +149,7 @@ def test_no_statement_in_rust_is_built_from_a_text_of_run_time() -> None:
                 assert set(re.findall(r"\{(\w*)\}", literal[1])) <= {"HEAD"}, f"{file.name}: {literal[1]}"
                 assert re.search(r'const HEAD: &str =\s*"', text), file.name
             else:
-                assert re.match(r"(\[|params!|\(|sql\b|step\b|if |insert\b)", rest), (
+                assert re.match(r"(\[|params!|\(|sql\b|step\b|statements\b|if |insert\b|replace\b)", rest), (
                     f"{file.name}: {rest[:80]}"
                 )
     assert seen > 20
