@@ -1,17 +1,21 @@
 """PostgreSQL: this library beside LangGraph's PostgresStore and PostgresSaver, and plain SQL, in one run.
 
     python -m benches.postgres.bench [--sizes 100,10000,100000] [--namespaces 200] [--without langgraph]
+        [--in-database]
 
 Needs ``benches/postgres/requirements.txt``. One server of its own with durable writes (fsync on), or the one that
 DATABASE_URL
 names. All ask the same embedder (384 numbers made from the words of a text), so nobody waits for a model. Figures
 are medians in milliseconds; the ratio is to the fastest of the others (above 1: we are faster).
+
+Sizes above 10,000, and more than 200 namespaces, are written by the others in bulk: COPY into their tables in the form
+they write themselves, their index over vectors made afterwards. ``--in-database``: the searches of each size once more
+by a store that is told to search it in the database, with its index, and by plain SQL with an index over vectors.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import random
 import statistics
@@ -21,178 +25,9 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
-from ai_infra.llm.memory.store import MemoryStore
 from ai_infra.llm.session import postgres as our_sessions
-from psycopg_pool import ConnectionPool
 
-DIMENSIONS = 384
-WORDS = [
-    *("user", "prefers", "python", "rust", "coffee", "tea", "train", "airport", "doctor", "dog", "cat"),
-    *("guitar", "piano", "window", "editor", "vim", "keyboard", "berlin", "oslo", "lisbon", "monday"),
-    *("budget", "invoice", "garden", "river", "winter", "summer", "recipe", "allergy", "meeting"),
-]
-
-
-SYLLABLES = ["ba", "ke", "li", "mo", "ru", "ta", "ve", "no", "si", "du", "pa", "fe", "go", "hi", "ju"]
-MANY = [a + b + c for a in SYLLABLES for b in SYLLABLES for c in SYLLABLES]
-
-
-def sentence(dice: random.Random) -> str:
-    """Twelve words: a few that many sentences share, and rarer ones by Zipf's law."""
-    rare = [MANY[min(int(dice.paretovariate(0.7)), len(MANY)) - 1] for _ in range(9)]
-    return " ".join([*dice.choices(WORDS, k=3), *rare])
-
-
-class Embedder:
-    """A vector from the words of a text: cheap, the same for all."""
-
-    def __init__(self) -> None:
-        self._words: dict[str, list[float]] = {}
-        self._texts: dict[str, list[float]] = {}
-
-    def _word(self, word: str) -> list[float]:
-        known = self._words.get(word)
-        if known is None:
-            dice = random.Random(hashlib.sha256(word.encode()).digest())
-            known = self._words[word] = [dice.gauss(0, 1) for _ in range(DIMENSIONS)]
-        return known
-
-    def embed_query(self, text: str) -> list[float]:
-        known = self._texts.get(text)
-        if known is None:
-            rows = [self._word(word) for word in text.split()] or [[1.0] * DIMENSIONS]
-            known = self._texts[text] = [sum(column) for column in zip(*rows, strict=True)]
-        return known
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [self.embed_query(text) for text in texts]
-
-
-class Ours:
-    name = "ai-infra-memory"
-
-    def __init__(self, url: str, embedder: Embedder) -> None:
-        self.store = MemoryStore.postgres(url, embeddings=embedder)
-
-    def put(self, space: str, key: str, text: str) -> None:
-        self.store.put(("bench", space), key, {"text": text})
-
-    def put_many(self, space: str, rows: list[tuple[str, str]]) -> None:
-        self.store.put_many([(("bench", space), key, {"text": text}) for key, text in rows])
-
-    def get(self, space: str, key: str) -> Any:
-        item = self.store.get(("bench", space), key)
-        assert item is not None
-        return item.value
-
-    def search(self, space: str, query: str) -> int:
-        return len(self.store.search(("bench", space), query, limit=10))
-
-    def ready(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.store.close()
-
-
-class LangGraph:
-    name = "LangGraph PostgresStore"
-
-    def __init__(self, url: str, embedder: Embedder) -> None:
-        from langgraph.store.base import PutOp
-        from langgraph.store.postgres import PostgresStore
-
-        self._op = PutOp
-        self._context = PostgresStore.from_conn_string(
-            url,
-            pool_config={"max_size": 10},
-            index={"dims": DIMENSIONS, "embed": embedder.embed_documents, "fields": ["text"]},
-        )
-        self.store = self._context.__enter__()
-        self.store.setup()
-
-    def put(self, space: str, key: str, text: str) -> None:
-        self.store.put(("bench", space), key, {"text": text})
-
-    def put_many(self, space: str, rows: list[tuple[str, str]]) -> None:
-        self.store.batch([self._op(("bench", space), key, {"text": text}) for key, text in rows])
-
-    def get(self, space: str, key: str) -> Any:
-        item = self.store.get(("bench", space), key)
-        assert item is not None
-        return item.value
-
-    def search(self, space: str, query: str) -> int:
-        return len(self.store.search(("bench", space), query=query, limit=10))
-
-    def ready(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self._context.__exit__(None, None, None)
-
-
-class Plain:
-    """What somebody would write by hand: one table, pgvector, prepared statements, a pool."""
-
-    name = "plain SQL, by hand"
-
-    def __init__(self, url: str, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._pool = ConnectionPool(url, min_size=1, max_size=10, open=True, kwargs={"autocommit": True})
-        with self._pool.connection() as connection:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-            connection.execute(
-                'CREATE TABLE plain (space text COLLATE "C", key text COLLATE "C", value jsonb, '
-                f"vec vector({DIMENSIONS}), PRIMARY KEY (space, key))"
-            )
-
-    @staticmethod
-    def _text(vector: list[float]) -> str:
-        return "[" + ",".join(map(str, vector)) + "]"
-
-    _PUT = (
-        "INSERT INTO plain VALUES (%s, %s, jsonb_build_object('text', %s::text), %s::vector) "
-        "ON CONFLICT (space, key) DO UPDATE SET value = excluded.value, vec = excluded.vec"
-    )
-
-    def put(self, space: str, key: str, text: str) -> None:
-        vector = self._text(self._embedder.embed_query(text))
-        with self._pool.connection() as connection:
-            connection.execute(self._PUT, (space, key, text, vector))
-
-    def put_many(self, space: str, rows: list[tuple[str, str]]) -> None:
-        vectors = self._embedder.embed_documents([text for _, text in rows])
-        with self._pool.connection() as connection, connection.transaction():
-            connection.cursor().executemany(
-                self._PUT,
-                [(space, key, text, self._text(v)) for (key, text), v in zip(rows, vectors, strict=True)],
-            )
-
-    def get(self, space: str, key: str) -> Any:
-        with self._pool.connection() as connection:
-            row = connection.execute(
-                "SELECT value FROM plain WHERE space = %s AND key = %s", (space, key)
-            ).fetchone()
-        assert row is not None
-        return row[0]
-
-    def search(self, space: str, query: str) -> int:
-        vector = self._text(self._embedder.embed_query(query))
-        with self._pool.connection() as connection:
-            return len(
-                connection.execute(
-                    "SELECT key, value, vec <=> %s::vector AS far FROM plain WHERE space = %s ORDER BY far LIMIT 10",
-                    (vector, space),
-                ).fetchall()
-            )
-
-    def ready(self) -> None:
-        with self._pool.connection() as connection:
-            connection.execute("ANALYZE plain")
-
-    def close(self) -> None:
-        self._pool.close()
+from benches.postgres.peers import Embedder, LangGraph, Ours, Plain, sentence
 
 
 def median(call: Callable[[int], Any], rounds: int) -> float:
@@ -220,7 +55,31 @@ def report(what: str, figures: dict[str, float]) -> None:
     print(f"{what:32} {cells}  | {ratio}{floor}", flush=True)
 
 
-def stores(url: str, sizes: list[int], namespaces: int, kinds: list[Any]) -> None:
+def search_in_database(url: str, embedder: Embedder, size: int, queries: list[str], peers: list[Any]) -> None:
+    """The searches of one size by a store that holds nothing of it, and by plain SQL with an index."""
+    start = time.perf_counter()
+    ours = Ours(url, embedder, in_database_from=size)
+    ours.search(f"size{size}", "coffee")
+    made = time.perf_counter() - start
+    exact = median(searching(ours, size, queries), 20)
+    start = time.perf_counter()
+    ours.store._backend._nearest.settle()  # type: ignore[attr-defined]
+    indexed = time.perf_counter() - start
+    plain = next(peer for peer in peers if peer.name == Plain.name)
+    plain.index(f"size{size}")
+    print(f"  in the database: made in {made:.1f} s, exact {exact:.1f} ms, index in {indexed:.1f} s more")
+    figures = {p.name: median(searching(p, size, queries), 60) for p in (ours, plain)}
+    report(f"in the database, {size} items", figures)
+    whole = Ours(url, embedder)
+    shared = [
+        len(ours.keys(f"size{size}", query) & whole.keys(f"size{size}", query)) / 10 for query in queries
+    ]
+    print(f"  of the first 10 found in memory, found in the database: {statistics.mean(shared):.3f}")
+    ours.close()
+    whole.close()
+
+
+def stores(url: str, sizes: list[int], namespaces: int, kinds: list[Any], in_database: bool) -> None:
     embedder = Embedder()
     peers = [kind(url, embedder) for kind in kinds]
     dice = random.Random(4)
@@ -234,15 +93,13 @@ def stores(url: str, sizes: list[int], namespaces: int, kinds: list[Any]) -> Non
         "put_many, 1,000 items",
         {p.name: median(lambda n, p=p: p.put_many(f"many{n}", rows), 3) for p in peers},
     )
+    pool = [sentence(dice) for _ in range(min(10_000, max(sizes, default=0)))]
     for size in sizes:
-        rows = [
-            (f"k{n}", texts[n % 150]) if size > 10_000 else (f"k{n}", sentence(dice)) for n in range(size)
-        ]
+        rows = [(f"k{n}", pool[n % len(pool)]) for n in range(size)]
         embedder.embed_documents([text for _, text in rows])
         for peer in peers:
             start = time.perf_counter()
-            for at in range(0, size, 1000):
-                peer.put_many(f"size{size}", rows[at : at + 1000])
+            peer.fill([(f"size{size}", rows)])
             peer.ready()
             loaded = time.perf_counter() - start
             start = time.perf_counter()
@@ -252,10 +109,12 @@ def stores(url: str, sizes: list[int], namespaces: int, kinds: list[Any]) -> Non
         queries = [sentence(dice) for _ in range(60)]
         embedder.embed_documents(queries)
         report(f"search, {size} items", {p.name: median(searching(p, size, queries), 60) for p in peers})
+        if in_database:
+            search_in_database(url, embedder, size, queries, peers)
     if namespaces:
         for peer in peers:
-            for number in range(namespaces):
-                peer.put_many(f"user{number}", [(f"k{n}", texts[n]) for n in range(100)])
+            same = [(f"k{n}", texts[n]) for n in range(100)]
+            peer.fill([(f"user{number}", same) for number in range(namespaces)])
             peer.ready()
         order = [dice.randrange(namespaces) for _ in range(1000)]
         for label in ("first", "again"):
@@ -327,6 +186,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="100,10000")
     parser.add_argument("--namespaces", type=int, default=200)
     parser.add_argument("--without", choices=["langgraph"], help="to leave out who needs minutes to load")
+    parser.add_argument("--in-database", action="store_true", help="search each size in the database, too")
     options = parser.parse_args()
     given = os.environ.get("DATABASE_URL")
     server = None
@@ -343,7 +203,8 @@ def main() -> None:
         if options.without is None:
             sessions(url)
         kinds = [Ours, *([] if options.without else [LangGraph]), Plain]
-        stores(url, [int(size) for size in options.sizes.split(",") if size], options.namespaces, kinds)
+        sizes = [int(size) for size in options.sizes.split(",") if size]
+        stores(url, sizes, options.namespaces, kinds, options.in_database)
     finally:
         with psycopg.connect(given, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]

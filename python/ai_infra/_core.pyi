@@ -20,11 +20,15 @@ __all__ = [
     "LocalSessions",
     "LocalStore",
     "MemoryItem",
+    "Mirror",
     "Pending",
     "RecallHit",
+    "Scores",
     "TextIndex",
     "VectorIndex",
     "after_fork",
+    "array_cosines",
+    "array_literal",
     "before_fork",
     "canonical_filter",
     "canonical_json",
@@ -35,12 +39,15 @@ __all__ = [
     "filter_matches",
     "float_rows",
     "fuse_scores",
+    "list_documents",
     "local_dimensions",
     "local_embed",
     "local_model",
     "message_chunks",
     "message_passages",
+    "needed_terms",
     "search_terms",
+    "wanted_terms",
     "word_stems",
 ]
 
@@ -312,6 +319,60 @@ class Pending:
     def __len__(self) -> int: ...
 
 @final
+class Scores:
+    """What the words of a question give to the score of each document."""
+
+    def __new__(
+        cls, question: str, lists: Sequence[tuple[str, int, bytes]], documents: int, words: int
+    ) -> Scores:
+        """From the lists that the question needs, ``(term, block, bytes)``; ``documents`` are there, with
+        ``words`` words together."""
+
+    def best(self, count: int) -> list[int]:
+        """The documents to which words give most, best first."""
+
+    def fuse(self, documents: Sequence[tuple[int, float | None]]) -> list[float]:
+        """The score of each document with the cosine of its vector (None: it has none), in this order."""
+
+def list_documents(
+    values: Sequence[str], first: int, removed: Sequence[int], local: bool
+) -> tuple[list[tuple[int, str | None]], tuple[list[str], list[int], list[bytes]]]:
+    """What to keep of items: for each its words and its vector as a ``real[]`` literal (where ``local``), and
+    the lists to append, by column: term, block, bytes."""
+
+def array_literal(vector: bytes) -> str | None:
+    """The bytes of f32 values as a ``real[]`` literal; None where all are 0."""
+
+def array_cosines(query: bytes, arrays: Sequence[bytes | None]) -> list[float | None]:
+    """The cosine of a vector (bytes of f32 values) with each array, as PostgreSQL sends them in binary."""
+
+def wanted_terms(question: str) -> tuple[list[str], list[str], list[str]]:
+    """What to look up for a question: terms, beginnings of terms, parts of terms."""
+
+def needed_terms(question: str, there: Sequence[str]) -> list[str]:
+    """Of the terms that there are, those whose lists a question needs."""
+
+@final
+class Mirror:
+    """Items of another database in memory, searched as a local store searches its own."""
+
+    def __new__(cls, local: bool) -> Mirror:
+        """An empty one. ``local``: vectors are computed here, by the built-in embedder, and not read."""
+
+    def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Takes rows as they are, and says by how many items the mirror has grown.
+
+        Columns: the namespace (each part followed by a zero byte; None: no row), key, value JSON (None: the
+        item is gone), created_at, updated_at, expires_at, version, vector; more do not matter.
+        """
+
+    def search(
+        self, text: str, vector: bytes | None, filter: Any, window: tuple[int, float | None], now: int
+    ) -> builtins.list[tuple[MemoryItem, float]]:
+        """The best items for a question with their scores; ``window`` is ``(limit, least score or None)``,
+        ``vector`` the bytes of f32 values."""
+
+@final
 class LocalStore:
     """A store in one SQLite file, or in memory. Times are microseconds since 1970 UTC; a row written as
     ``(namespace, key, value)``, with an expiry, the expected version and an item's past where there are any."""
@@ -343,13 +404,6 @@ class LocalStore:
     def put_batch(self, batch: Batch, made: Sequence[bytes], now: int) -> builtins.list[MemoryItem]:
         """Writes a prepared batch with the vectors (bytes of f32 values) of the texts that were lacking, and empties
         it."""
-
-    def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Takes rows of another database as they are, and says by how many items the store has grown.
-
-        Columns: the namespace (each part followed by a zero byte; None: no row), key, value JSON (None: the
-        item is gone), created_at, updated_at, expires_at, version, vector; more do not matter.
-        """
 
     def pending(self, size: int | None = None) -> tuple[Pending, builtins.list[str]]:
         """Every item, to be embedded again, and the texts whose vectors have to be made, each once.

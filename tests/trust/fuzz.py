@@ -90,7 +90,17 @@ write = tupled(
     vectors, one_of(None, (1, 2)),
 )  # fmt: skip
 
+lists = listed(tupled(text, number, argument(lambda d: d.randbytes(d.choice((0, 3, 8, 16))))))
+
 FUNCTIONS: Calls = {
+    "array_cosines": [
+        argument(floats(DIMENSIONS)),
+        listed(argument(lambda d: d.randbytes(20 + 8 * DIMENSIONS))),
+    ],
+    "array_literal": [argument(floats(DIMENSIONS))],
+    "list_documents": [listed(document), numbers, listed(number), flag],
+    "needed_terms": [texts, strings],
+    "wanted_terms": [texts],
     "canonical_filter": [or_hostile(filters)],
     "canonical_json": [argument(lambda d: {"a": value(d)}), numbers],
     "check_key": [texts],
@@ -226,20 +236,6 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
                 rows_of_floats,
                 now,
             ],
-            "load": [
-                listed(
-                    tupled(
-                        argument(one_of(b"a\0", b"a\0b\0", b"", b"a", b"\xff\0", None)),
-                        text,
-                        or_hostile(one_of('{"a":1}', None, "{")),
-                        now,
-                        now,
-                        argument(one_of(None, 1)),
-                        number,
-                        argument(floats(DIMENSIONS)),
-                    )
-                )
-            ],
             "lacking": [
                 argument(lambda d: BATCH.prepare([("a", "k", {"a": "x"}, None, None, None)])),
                 numbers,
@@ -265,6 +261,30 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
             "purge": [now],
             "close": [],
         },
+    ),
+    "Mirror": (
+        [flag],
+        {
+            "load": [
+                listed(
+                    tupled(
+                        argument(one_of(b"a\0", b"a\0b\0", b"", b"a", b"\xff\0", None)),
+                        text,
+                        or_hostile(one_of('{"a":1}', None, "{")),
+                        now,
+                        now,
+                        argument(one_of(None, 1)),
+                        number,
+                        argument(floats(DIMENSIONS)),
+                    )
+                )
+            ],
+            "search": [texts, argument(floats(DIMENSIONS)), argument(filters), tupled(number, number), now],
+        },
+    ),
+    "Scores": (
+        [texts, lists, numbers, numbers],
+        {"best": [numbers], "fuse": [listed(tupled(number, argument(one_of(None, 0.5, float("nan")))))]},
     ),
     "LocalSessions": (
         [paths, argument(one_of(0.0, 0.01, 1.0))],
@@ -311,7 +331,7 @@ SLOW = {"purge", "close", "settle", "save_cache", "pending", "prepare", "vocabul
 GROUPS: dict[str, list[str]] = {
     "functions": list(FUNCTIONS),
     "tokens": ["Encoding", "FitPlanner"],
-    "indexes": ["MemoryItem", "VectorIndex", "TextIndex", "ConversationIndex"],
+    "indexes": ["MemoryItem", "VectorIndex", "TextIndex", "ConversationIndex", "Mirror", "Scores"],
     "files": ["LocalStore", "LocalSessions", "LocalConversations"],
 }
 

@@ -9,7 +9,9 @@ mod fit;
 mod floats;
 mod item;
 mod items;
+mod large;
 mod lexical;
+mod mirror;
 mod rank;
 mod recall;
 mod sessions;
@@ -35,7 +37,11 @@ mod _core {
     #[pymodule_export]
     use crate::item::MemoryItem;
     #[pymodule_export]
+    use crate::large::{Scores, array_cosines, array_literal, list_documents, needed_terms, wanted_terms};
+    #[pymodule_export]
     use crate::lexical::{TextIndex, search_terms, word_stems};
+    #[pymodule_export]
+    use crate::mirror::Mirror;
     #[pymodule_export]
     use crate::rank::fuse_scores;
     #[pymodule_export]

@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use ai_infra_core::error::{Error, Result};
-use ai_infra_core::store::{self, Content, Db, Listing, Loaded, Namespace, PutRow, Query, Store};
+use ai_infra_core::store::{self, Db, Listing, Namespace, PutRow, Query, Store};
 use ai_infra_core::validate::{parse, text_of};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -27,7 +27,7 @@ pub struct LocalStore {
     max_bytes: usize,
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|four| f32::from_ne_bytes(*four)).collect()
 }
 
@@ -160,43 +160,6 @@ impl LocalStore {
             self.put_rows(rows, now)
         });
         raise(py, written)
-    }
-
-    /// Takes rows of another database as they are, in these columns (more do not matter): `(namespace, each part followed
-    /// by a zero byte; key, value JSON, created_at, updated_at, expires_at, version, vector)`. Without a value the
-    /// item is gone, without a namespace there is no row. Returns by how many items the store has grown.
-    fn load(
-        &self,
-        py: Python<'_>,
-        #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyTuple>>,
-    ) -> PyResult<i64> {
-        let mut ready: Vec<Loaded> = Vec::with_capacity(rows.len());
-        let mut last: Option<(Bound<'_, PyAny>, Namespace)> = None;
-        for row in &rows {
-            let ns = row.get_item(0)?;
-            if ns.is_none() {
-                continue;
-            }
-            let namespace = match &last {
-                Some((same, namespace)) if same.eq(&ns)? => namespace.clone(),
-                _ => raise(py, zero_ended(ns.extract()?))?,
-            };
-            last = Some((ns, namespace.clone()));
-            let vector = row.get_item(7)?;
-            let content = match row.get_item(2)?.extract()? {
-                Some(value) => Some(Content {
-                    value,
-                    created_at: row.get_item(3)?.extract()?,
-                    updated_at: row.get_item(4)?.extract()?,
-                    expires_at: row.get_item(5)?.extract()?,
-                    version: row.get_item(6)?.extract()?,
-                    vector: vector.extract::<Option<&[u8]>>()?.map(<[u8]>::to_vec),
-                }),
-                None => None,
-            };
-            ready.push(Loaded { namespace, key: row.get_item(1)?.extract()?, content });
-        }
-        raise(py, py.detach(|| self.store.load(ready)))
     }
 
     /// Every item, to be embedded again, and the texts whose vectors have to be made, each once. Held vectors of this
@@ -355,13 +318,6 @@ impl LocalStore {
         let stamps = self.store.put(&rows, now)?;
         Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| MemoryItem::from(row.into_item(stamp))).collect())
     }
-}
-
-/// A namespace in the encoding of the PostgreSQL backend.
-fn zero_ended(ns: &[u8]) -> Result<Namespace> {
-    let damaged = |_| Error::StorageCorrupt("a namespace in the database is damaged".to_owned());
-    let text = std::str::from_utf8(ns).map_err(damaged)?;
-    Namespace::new(text.split_terminator('\0'))
 }
 
 fn places(keys: &[Place<'_>]) -> Result<Vec<(Namespace, String)>> {

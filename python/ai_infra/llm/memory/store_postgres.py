@@ -26,6 +26,7 @@ class OpensPostgres(StoreFlows):
         pool_size: int = 10,
         timeout: float = 30.0,
         prepare: bool = True,
+        in_database_from: int = 250_000,
         embedding_provider: str | None = None,
         embedding_model: str | None = None,
         embedding_dimensions: int | None = None,
@@ -50,6 +51,7 @@ class OpensPostgres(StoreFlows):
             pool_size: connections at most; stores of one connection string share them.
             timeout: seconds for a whole operation, waiting and new attempts included.
             prepare: False behind a connection pooler that cannot keep prepared statements.
+            in_database_from: namespaces with so many items are searched in the database; smaller ones in memory.
             reembed: take over items that have another embedder's vectors, embedding everything anew.
             clock: follow this clock in place of the database's. For tests.
 
@@ -67,6 +69,7 @@ class OpensPostgres(StoreFlows):
             pool_size=pool_size,
             timeout=timeout,
             prepare=prepare,
+            in_database_from=in_database_from,
             embedder=resolve_embedder(
                 embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
             ),

@@ -1,7 +1,7 @@
 """Search indexes of namespaces, in memory, caught up with the database before each search.
 
-A mirror is a local store in memory that holds what a namespace holds in the database: so the ranking, the
-filters and the expiry of a search are those of the local engine, to the last digit. It remembers the database
+A mirror holds what a namespace holds in the database, in the index of the local engine: so the ranking, the
+filters and the expiry of a search are those of a local store, to the last digit. It remembers the database
 snapshot it shows; the next search reads, in one round trip, what that snapshot had not seen. So every process
 finds what any process has committed before it asked, and nobody has to tell anybody.
 """
@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ai_infra._core import LocalStore
+from ai_infra import _core
 from ai_infra.storage.backend import Scored
 
 ROOM = 250_000
@@ -96,20 +96,20 @@ class Mirror:
                 shown = self._shown
                 shown.take(rows)
             self.seen = Seen(snapshot, start, model, time.monotonic())
-            namespace, recursive, query, vector, filter, window = search
-            found = shown.core.search(namespace, recursive, query, vector, filter, window, now)
+            text, vector, filter, window = search
+            found = shown.core.search(text, vector, filter, window, now)
         return [Scored(row, score) for row, score in found]
 
 
 class Shown:
-    """What a mirror shows: a local store in memory.
+    """What a mirror shows: items and their index.
 
     Args:
         model: the embedder whose vectors come with the rows; None: vectors are computed here.
     """
 
     def __init__(self, model: str | None) -> None:
-        self.core = LocalStore(None, 30.0, 1 << 40, model)
+        self.core = _core.Mirror(model is None)
         self.count = 0
 
     def take(self, rows: Sequence[Any]) -> None:
@@ -165,6 +165,14 @@ class Mirrors:
                 oldest = self._by_place.popitem(last=False)[1]
                 oldest.dropped = True
                 self._total -= oldest.weight
+
+    def drop(self, place: tuple[bytes, bool]) -> None:
+        """Drop one."""
+        with self._lock:
+            mirror = self._by_place.pop(place, None)
+            if mirror is not None:
+                mirror.dropped = True
+                self._total -= mirror.weight
 
     def forget(self) -> None:
         """Drop them all, and with them every text they hold."""

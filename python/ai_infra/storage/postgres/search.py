@@ -1,9 +1,11 @@
-"""Search of items: by a mirror of the namespace in this process, caught up with the database first."""
+"""Search of items: by a mirror of the namespace in this process, caught up with the database first, or, where that
+would be too large, in the database."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,9 +13,9 @@ from ai_infra._core import check_namespace, check_query
 from ai_infra._flow import Call, Flow
 from ai_infra.storage.backend import Scored
 from ai_infra.storage.postgres.filters import compile_filter
+from ai_infra.storage.postgres.large import Asked, LargeBackend, Place
 from ai_infra.storage.postgres.mirror import PIECE, Mirrors, Shown
 from ai_infra.storage.postgres.names import encode, subtree
-from ai_infra.storage.postgres.vectors import VectorBackend
 from ai_infra.storage.postgres.work import Ask, Compute, Script
 
 if TYPE_CHECKING:
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SearchBackend(VectorBackend):
-    """What the items' backend knows of search; arguments as for ``VectorBackend``."""
+class SearchBackend(LargeBackend):
+    """What the items' backend knows of search; arguments as for ``LargeBackend``."""
 
     def __init__(self, dsn: str, **options: Any) -> None:
         super().__init__(dsn, **options)
         self._mirrors = Mirrors(None if self._embedder is None else self._model)
+        self._in_database: set[tuple[bytes, bool]] = set()
 
     def search(
         self,
@@ -50,12 +53,23 @@ class SearchBackend(VectorBackend):
         where, kind = self._where(namespace, recursive, None, parameters, needed=True)
         load = self._search_sql.fill("load", kept=("load", kind), where=where)
         changes = self._search_sql.fill("changes", kept=("changes", kind), where=where)
-        mirror = self._mirrors.get((parameters["ns"], recursive))
-        arguments = (namespace, recursive, query, vector, filter, (limit, min_score))
+        place = Place(parameters["ns"], recursive, where, kind or "", parameters)
+        if place[:2] in self._in_database:
+            return (
+                yield from self._search_large(place, self._asked(query, vector, filter, limit, min_score))
+            )
+        mirror = self._mirrors.get(place[:2])
+        arguments = (query, vector, filter, (limit, min_score))
         while True:
             base, loaded = mirror.base(), None
             if base is None:
                 rows = yield from self._ask(load, {**parameters, "limit": PIECE})
+                least = len(rows) if rows[0][0] is not None else 0
+                if least >= min(PIECE, self._in_database_from) and (yield from self._is_large(place, least)):
+                    self._in_database.add(place[:2])
+                    self._mirrors.drop(place[:2])
+                    asked = self._asked(query, vector, filter, limit, min_score)
+                    return (yield from self._search_large(place, asked))
                 if len(rows) == PIECE:
                     del rows
                     loaded, rows = yield from self._work(partial(self._load, load, parameters), atomic=True)
@@ -69,7 +83,20 @@ class SearchBackend(VectorBackend):
             )
             if found is not None:
                 self._mirrors.weigh(mirror)
+                if len(mirror) >= self._in_database_from:
+                    # It has grown: from now on it is searched in the database.
+                    self._in_database.add(place[:2])
+                    self._mirrors.drop(place[:2])
                 return found
+
+    @staticmethod
+    def _asked(query: str, vector: bytes | None, filter: Any, limit: int, min_score: float | None) -> Asked:
+        from psycopg import sql
+
+        operands: dict[str, Any] = {}
+        conditions = compile_filter(filter, operands)
+        where = sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+        return Asked(query, vector, where, operands, limit, min_score)
 
     def _load(self, load: bytes, parameters: dict[str, Any]) -> Script[tuple[Shown, list[Any]]]:
         """Read a large namespace piece by piece; all of it, and the last piece."""
@@ -77,9 +104,15 @@ class SearchBackend(VectorBackend):
         asked = {**parameters, "tenant": self._tenant, "limit": None}
         yield Ask(b"DECLARE ai_infra_load NO SCROLL CURSOR FOR " + load, asked)
         last: list[Any] = []
-        while rows := (yield Ask(self._search_sql["fetch"], {})):
-            yield Compute(partial(shown.take, rows))
-            last = rows
+        # The next piece is read while one is taken in.
+        with ThreadPoolExecutor(1, "ai_infra load") as thread:
+            taking: Future[None] | None = None
+            while rows := (yield Ask(self._search_sql["fetch"], {})):
+                if taking is not None:
+                    yield Compute(taking.result)
+                taking, last = thread.submit(shown.take, rows), rows
+            if taking is not None:
+                yield Compute(taking.result)
         return shown, last
 
     def _where(

@@ -23,6 +23,7 @@ MIGRATIONS = (
     "0003_search.sql",
     "0004_conversations.sql",
     "0005_vectors.sql",
+    "0006_large.sql",
 )
 
 

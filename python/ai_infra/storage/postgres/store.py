@@ -179,11 +179,13 @@ class PostgresBackend(SearchBackend):
             if rows[0][0] < 10_000:
                 break
         self._mirrors.forget()
+        yield from self._work(self._forget_large)
         yield from work(self._database, self._vacuum)
         return total
 
     def _vacuum(self) -> Script[None]:
-        yield Ask(self._sql["vacuum"], {})
+        for table in ("vacuum", "vacuum_documents", "vacuum_words"):
+            yield Ask(self._sql[table], {})
 
     # Reading ------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ class VectorBackend(PostgresBase):
         self._model = LOCAL if self._embedder is None else self._embedder.identity
         self._adopted = switch
         self._search_sql = Statements("search.sql", self._schema, caller_clock=self._caller_clock)
+        self._large_sql = Statements("large.sql", self._schema, caller_clock=self._caller_clock)
+        self._forgotten: list[int] = []
         # Only to turn rows into texts, as the local engine does.
         self._texts = LocalStore(
             None, 30.0, 1 << 40, None if self._embedder is None else self._embedder.identity
@@ -139,6 +141,11 @@ class VectorBackend(PostgresBase):
     def _texts_of(self, writes: Sequence[Write]) -> list[str]:
         return self._texts.prepare(writes).texts()
 
+    def _forget_large(self, place: int | None = None) -> Script[None]:
+        """Drop what was made of this tenant's items for searches in the database; the next one makes it anew."""
+        rows = yield Ask(self._large_sql["forget"], {"tenant": self._tenant, "place": place})
+        self._forgotten.extend(row[0] for row in rows)
+
     def reembed(self) -> Flow[int]:
         """Embed everything anew; readers see the old vectors until all new ones are there."""
         for _ in range(REEMBED_ROUNDS):
@@ -171,6 +178,7 @@ class VectorBackend(PostgresBase):
         if self._embedder is not None:
             yield from self._write_vectors([(row[0], row[1]) for row in rows], vectors)
         yield Ask(self._search_sql["touch"], {"tenant": self._tenant})
+        yield from self._forget_large()
         return True
 
 

@@ -1,8 +1,11 @@
 //! The word table: one small integer vector for each English stem, made by `tools/build_word_table.py`.
 //!
-//! The bytes are used as they lie in the binary: nothing is loaded or built, a look-up is a binary search.
+//! The bytes are used as they lie in the binary; only the rows are numbered by their stems, at the first look-up.
 
 use std::sync::LazyLock;
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
 
 static BYTES: &[u8] = include_bytes!("../../assets/words.bin");
 /// Where the neighbours of each row begin, and the neighbours: `build/near.rs` writes them.
@@ -59,18 +62,25 @@ impl Table {
         self.keys.get(start..end)
     }
 
-    /// The row of a stem. O(log rows).
+    /// The row of a stem. O(1), once the rows have been numbered by it.
     pub(crate) fn row(&self, stem: &str) -> Option<u32> {
-        let (mut low, mut high) = (0, self.rows);
-        while low < high {
-            let middle = low.midpoint(high);
-            match self.key(middle)?.cmp(stem.as_bytes()) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return u32::try_from(middle).ok(),
+        static BY_STEM: LazyLock<HashTable<u32>> = LazyLock::new(|| {
+            let table = table();
+            let hash = |row: &u32| xxh3_64(table.key(*row as usize).unwrap_or_default());
+            let mut rows = HashTable::with_capacity(table.rows);
+            for row in (0_u32..).take(table.rows) {
+                rows.insert_unique(hash(&row), row, hash);
             }
-        }
-        None
+            rows
+        });
+        BY_STEM
+            .find(xxh3_64(stem.as_bytes()), |row| self.key(*row as usize) == Some(stem.as_bytes()))
+            .copied()
+    }
+
+    /// The stem of a row.
+    pub(crate) fn text(&self, row: u32) -> Option<&'static str> {
+        self.key(row as usize).and_then(|key| std::str::from_utf8(key).ok())
     }
 
     /// Every other row whose cosine with `row` is above 0.44, and perhaps a few just below.

@@ -70,6 +70,28 @@ thread_local! {
 }
 
 impl Documents {
+    /// Documents of which only some terms are known, to be [appended](Self::append): how many there are, and how many
+    /// words they have together. Nothing can be removed from it.
+    pub(super) fn partly(live: usize, total: u64) -> Self {
+        Self { live, total, ..Self::default() }
+    }
+
+    /// Appends documents that have a term: the number of each, how often it has it, and how long it is.
+    pub(super) fn append(&mut self, term: &str, list: impl Iterator<Item = (u32, u32, u32)>) {
+        let mut id = None;
+        for (document, count, length) in list {
+            let id = *id.get_or_insert_with(|| self.vocab.intern(term));
+            self.vocab.hold(id);
+            self.postings.push(id, (document, count));
+            if self.documents.len() <= document as usize {
+                self.documents.resize(document as usize + 1, Document::default());
+            }
+            if let Some(place) = self.documents.get_mut(document as usize) {
+                *place = Document { length, live: true, ..Document::default() };
+            }
+        }
+    }
+
     /// The number of live documents.
     pub(crate) fn len(&self) -> usize {
         self.live

@@ -3,6 +3,7 @@
 mod documents;
 mod fold;
 mod index;
+mod lists;
 mod postings;
 mod query;
 mod stem;
@@ -11,11 +12,13 @@ mod token;
 mod vocab;
 
 pub use index::{TextHit, TextIndex};
+pub use lists::{Appended, GONE, List, Wanted, needed, wanted};
 pub use stem::stem;
 pub(crate) use stem::stem_into;
 pub use token::{term, terms};
 
 pub(crate) use documents::{Documents, Gain};
+pub(crate) use lists::gains;
 pub(crate) use query::Query;
 pub(crate) use stop::is_function_word;
 pub(crate) use token::words;

@@ -20,7 +20,7 @@ const MOST_RELATED: usize = 20;
 /// The subject's words that are used; the rest of an over-long question is ignored.
 const MOST_TERMS: usize = 48;
 /// A longer question says enough by itself: its words are not widened.
-const MOST_WIDENED: usize = 16;
+pub(super) const MOST_WIDENED: usize = 16;
 /// What a term that shares its beginning counts at most.
 const INFLECTED: f32 = 0.8;
 
@@ -134,7 +134,7 @@ fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
 }
 
 /// A single character of a script without spaces.
-fn is_single(text: &str) -> bool {
+pub(super) fn is_single(text: &str) -> bool {
     let mut chars = text.chars();
     chars.next().is_some_and(|c| super::fold::kind(c) == super::fold::Kind::Pair) && chars.next().is_none()
 }

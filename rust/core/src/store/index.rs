@@ -16,7 +16,7 @@ use crate::vectors::{Fusion, Options, Precision, VectorIndex};
 
 /// What the words of a text and its vector each give to a score.
 const WORDS: f32 = 0.5;
-const VECTOR: f32 = 0.5;
+pub(super) const VECTOR: f32 = 0.5;
 
 /// Asked for beyond the limit, for those that have expired.
 const SPARE: usize = 2;
@@ -67,6 +67,22 @@ struct Found {
 struct Waiting {
     numbers: Vec<u64>,
     values: Vec<f32>,
+}
+
+/// Items on their way into the index.
+#[derive(Debug)]
+pub(super) struct Taking {
+    local: bool,
+    computed: Vec<f32>,
+    waiting: Waiting,
+}
+
+impl Taking {
+    /// `local`: vectors are computed here.
+    pub fn new(local: bool) -> Self {
+        let computed = vec![0.0; if local { embed::dimensions() } else { 0 }];
+        Self { local, computed, waiting: Waiting::default() }
+    }
 }
 
 impl NamespaceIndex {
@@ -135,35 +151,51 @@ impl NamespaceIndex {
             "SELECT items.value, item_vectors.vector FROM items
              LEFT JOIN item_vectors ON item_vectors.item_id = items.id WHERE items.id = ?"
         })?;
-        let mut waiting = Waiting::default();
-        let mut computed = vec![0.0; if local { embed::dimensions() } else { 0 }];
+        let mut taking = Taking::new(local);
         for changed in changed {
             let mut rows = statement.query([changed])?;
             let Some(row) = rows.next()? else { continue };
-            let id = changed.unsigned_abs();
-            let text = text_of(&parse(super::read::text(row, 0)?)?);
-            self.drop_item(id);
-            computed.fill(0.0);
-            let number = self.texts.add(&text, |vocab, term, count| {
-                if local && !vocab.is_function(term) {
-                    embed::add_term(vocab.text(term), vocab.row(term), count as f32, &mut computed);
-                }
-            });
-            self.ids.resize(self.texts.bound(), 0);
-            if let Some(place) = self.ids.get_mut(number as usize) {
-                *place = id;
-            }
-            self.by_id.insert(id, number);
-            if local {
-                embed::normalize(&mut computed);
-                self.put_vector(&mut waiting, number, &computed)?;
-            } else if let Some(bytes) = row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
-                self.put_vector(&mut waiting, number, &read_vector(bytes))?;
-            }
+            let vector = if local {
+                None
+            } else {
+                row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?
+            };
+            self.take(&mut taking, changed.unsigned_abs(), super::read::text(row, 0)?, vector)?;
         }
-        self.take_in(&mut waiting)?;
+        self.taken(&mut taking)?;
         self.generation = generation;
         Ok(())
+    }
+
+    /// Takes in an item, in place of the one that has its id: its JSON, and its vector as it is stored where that is
+    /// not computed here. [`Self::taken`] ends it.
+    pub fn take(&mut self, taking: &mut Taking, id: u64, value: &str, vector: Option<&[u8]>) -> Result<()> {
+        let Taking { local, computed, waiting } = taking;
+        let text = text_of(&parse(value)?);
+        self.drop_item(id);
+        computed.fill(0.0);
+        let number = self.texts.add(&text, |vocab, term, count| {
+            if *local && !vocab.is_function(term) {
+                embed::add_term(vocab.text(term), vocab.row(term), count as f32, computed);
+            }
+        });
+        self.ids.resize(self.texts.bound(), 0);
+        if let Some(place) = self.ids.get_mut(number as usize) {
+            *place = id;
+        }
+        self.by_id.insert(id, number);
+        if *local {
+            embed::normalize(computed);
+            self.put_vector(waiting, number, computed)?;
+        } else if let Some(bytes) = vector {
+            self.put_vector(waiting, number, &read_vector(bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the taking in of items.
+    pub fn taken(&mut self, taking: &mut Taking) -> Result<()> {
+        self.take_in(&mut taking.waiting)
     }
 
     /// The ids of rows that are new or were written over since the index was made, in order; notes the newest id.
@@ -218,7 +250,8 @@ impl NamespaceIndex {
         done
     }
 
-    fn drop_item(&mut self, id: u64) {
+    /// Drops an item, if it is there.
+    pub fn drop_item(&mut self, id: u64) {
         let Some(number) = self.by_id.remove(&id) else { return };
         self.texts.remove(number);
         if let Some(vectors) = &self.vectors {
@@ -252,13 +285,7 @@ impl NamespaceIndex {
         mut accept: impl FnMut(i64, f32) -> Result<bool>,
     ) -> Result<()> {
         self.texts.gains(question, |gains, touched| {
-            let of = |document: u32| gains.get(document as usize).copied().unwrap_or_default();
-            let best = touched.iter().map(|d| of(*d).score).fold(f32::MIN_POSITIVE, f32::max);
-            for document in touched {
-                if let Some(Gain { score, coverage }) = gains.get_mut(*document as usize) {
-                    *coverage *= WORDS * (0.5 + 0.5 * *score / best);
-                }
-            }
+            weigh(gains, touched);
             let words = |number: u64| {
                 usize::try_from(number).ok().and_then(|at| gains.get(at)).map_or(0.0, |gain| gain.coverage)
             };
@@ -320,6 +347,17 @@ impl NamespaceIndex {
             ranked.sort_unstable_by(order);
         }
         Ok(ranked)
+    }
+}
+
+/// Turns the coverage of each touched document into what its words give to its score.
+pub(super) fn weigh(gains: &mut [Gain], touched: &[u32]) {
+    let of = |document: u32| gains.get(document as usize).copied().unwrap_or_default();
+    let best = touched.iter().map(|d| of(*d).score).fold(f32::MIN_POSITIVE, f32::max);
+    for document in touched {
+        if let Some(Gain { score, coverage }) = gains.get_mut(*document as usize) {
+            *coverage *= WORDS * (0.5 + 0.5 * *score / best);
+        }
     }
 }
 

@@ -122,13 +122,23 @@ pub fn floats(unit: &[f32], pairs: bool, out: &mut Vec<Line>) {
 
 /// Rounds to codes from -127 to 127 times the returned scale, stored with `bias` flipped in.
 fn codes(unit: &[f32], bias: u8, out: &mut Vec<Line>) -> f32 {
-    let largest = unit.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    /// Added to a small number, it leaves that number, rounded to even, in the lowest bits. Unlike a call of the rounding
+    /// function, which not every processor has as an instruction, this is done for many numbers at once.
+    const ROUND: f32 = 12_582_912.0;
+    let mut lanes = [0.0f32; 16];
+    let (parts, rest) = unit.as_chunks::<16>();
+    for part in parts {
+        for (lane, x) in lanes.iter_mut().zip(part) {
+            *lane = if x.abs() > *lane { x.abs() } else { *lane };
+        }
+    }
+    let largest = lanes.iter().chain(rest).fold(0.0f32, |m, x| m.max(x.abs()));
     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
     out.clear();
     out.extend(unit.chunks(64).map(|c| {
         let mut line = [bias; 64];
         for (to, x) in line.iter_mut().zip(c) {
-            *to = ((x * inverse).round_ties_even() as i8 as u8) ^ bias;
+            *to = ((x * inverse + ROUND).to_bits() as u8) ^ bias;
         }
         Line(line)
     }));

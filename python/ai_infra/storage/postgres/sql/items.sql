@@ -147,3 +147,9 @@ SELECT count(*) FROM gone
 
 -- name: vacuum
 VACUUM {schema}.items
+
+-- name: vacuum_documents
+VACUUM {schema}.large_documents
+
+-- name: vacuum_words
+VACUUM {schema}.large_words

@@ -1,4 +1,5 @@
--- Statements of search: what an index of a namespace is made of, and what changed since it was.
+-- Statements of search: what an index of a namespace is made of, and what changed since it was. Vectors are looked up
+-- one by one: a join would have a plan that depends on statistics, which new tables do not have.
 
 -- name: load
 SELECT found.*, clock.snapshot, clock.start, clock.model, clock.at
@@ -6,8 +7,10 @@ FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()
              (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
              (SELECT at FROM {now} AS clock (at)) AS at) AS clock
 LEFT JOIN LATERAL (
-    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, vector
-    FROM {schema}.items LEFT JOIN {schema}.vectors USING (tenant, ns, key)
+    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, (
+        SELECT vector FROM {schema}.vectors AS held
+        WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector
+    FROM {schema}.items
     WHERE items.tenant = %(tenant)s AND {where}
     ORDER BY created_at, items.ns, items.key
     LIMIT %(limit)s::bigint
@@ -22,8 +25,10 @@ FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()
              (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
              (SELECT at FROM {now} AS clock (at)) AS at) AS clock
 LEFT JOIN LATERAL (
-    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, vector
-    FROM {schema}.items LEFT JOIN {schema}.vectors USING (tenant, ns, key)
+    SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, (
+        SELECT vector FROM {schema}.vectors AS held
+        WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector
+    FROM {schema}.items
     WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
       AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
     UNION ALL

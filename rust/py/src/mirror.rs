@@ -1,0 +1,107 @@
+//! The binding of a mirror: what a search index shows of another database.
+
+use std::sync::Arc;
+
+use ai_infra_core::error::{Error, Result};
+use ai_infra_core::store::{self, Content, Item, Loaded, Namespace, Question};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::item::MemoryItem;
+use crate::items::{Bytes, items};
+use crate::store::{arm_fork, floats, raise};
+use crate::validate;
+
+/// Items of another database in memory, searched as a local store searches its own.
+#[pyclass(frozen, module = "ai_infra._core")]
+pub struct Mirror {
+    inner: store::Mirror,
+}
+
+#[pymethods]
+impl Mirror {
+    /// An empty one. `local`: vectors are computed here, by the built-in embedder, and not read.
+    #[new]
+    fn new(py: Python<'_>, local: bool) -> PyResult<Self> {
+        arm_fork(py)?;
+        Ok(Self { inner: store::Mirror::new(local) })
+    }
+
+    /// Takes rows as they are, in these columns (more do not matter): `(namespace, each part followed by a zero byte;
+    /// key, value JSON, created_at, updated_at, expires_at, version, vector)`. Without a value the item is gone,
+    /// without a namespace there is no row. Returns by how many items the mirror has grown.
+    fn load(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyTuple>>,
+    ) -> PyResult<i64> {
+        let mut ready: Vec<Loaded> = Vec::with_capacity(rows.len());
+        let mut last: Option<(Vec<u8>, Arc<[u8]>)> = None;
+        for row in &rows {
+            let ns = row.get_item(0)?;
+            if ns.is_none() {
+                continue;
+            }
+            let place = ns.cast::<PyBytes>()?.as_bytes();
+            let namespace = match &last {
+                Some((same, namespace)) if same == place => Arc::clone(namespace),
+                _ => {
+                    let namespace = raise(py, zero_ended(place))?.into_shared();
+                    last = Some((place.to_vec(), Arc::clone(&namespace)));
+                    namespace
+                }
+            };
+            let key: String = row.get_item(1)?.extract()?;
+            let content = match row.get_item(2)?.extract()? {
+                Some(value) => Some(Content {
+                    item: Item {
+                        namespace,
+                        key: key.clone(),
+                        value,
+                        created_at: row.get_item(3)?.extract()?,
+                        updated_at: row.get_item(4)?.extract()?,
+                        expires_at: row.get_item(5)?.extract()?,
+                        version: row.get_item(6)?.extract()?,
+                    },
+                    vector: row.get_item(7)?.extract::<Option<Bytes>>()?.map(|bytes| bytes.0),
+                }),
+                None => None,
+            };
+            ready.push(Loaded { place: place.to_vec(), key, content });
+        }
+        raise(py, py.detach(|| self.inner.load(ready)))
+    }
+
+    /// The best items for a question with their scores; `window` is `(limit, least score or None)`, `vector` the
+    /// bytes of f32 values.
+    #[pyo3(signature = (text, vector, filter, window, now))]
+    fn search(
+        &self,
+        py: Python<'_>,
+        text: Bound<'_, PyAny>,
+        vector: Option<Bytes>,
+        filter: Option<Bound<'_, PyAny>>,
+        window: (usize, Option<f32>),
+        now: i64,
+    ) -> PyResult<Vec<(MemoryItem, f32)>> {
+        let text = raise(py, validate::query(&text))?;
+        let filter = raise(py, validate::filter(filter.as_ref()))?;
+        let vector = vector.map(|bytes| floats(&bytes.0));
+        let question = Question {
+            text: &text,
+            vector: vector.as_deref(),
+            filter: filter.as_ref(),
+            limit: window.0,
+            min_score: window.1.unwrap_or(f32::NEG_INFINITY),
+        };
+        let found = raise(py, py.detach(|| self.inner.search(&question, now)))?;
+        Ok(found.into_iter().map(|(item, score)| (MemoryItem::from(item), score)).collect())
+    }
+}
+
+/// A namespace in the encoding of the PostgreSQL backend.
+pub fn zero_ended(ns: &[u8]) -> Result<Namespace> {
+    let damaged = |_| Error::StorageCorrupt("a namespace in the database is damaged".to_owned());
+    let text = std::str::from_utf8(ns).map_err(damaged)?;
+    Namespace::new(text.split_terminator('\0'))
+}
