@@ -192,3 +192,35 @@ def test_files_of_one_name_are_two_conversations(tmp_path: Path, db: str) -> Non
             assert ai_infra("index", str(tmp_path / folder / "chat.jsonl"), "--db", db).returncode == 0
     assert len(ai_infra("list", "--db", db).stdout.splitlines()) == 2
     assert "42" in ai_infra("search", "zebra", "--db", db).stdout
+
+
+def test_what_comes_before_a_refused_conversation_is_kept(tmp_path: Path, db: str) -> None:
+    texts = ["fine", "fine too", "bad \ud800", "never reached"]
+    chats = [
+        {"session_id": f"s{n}", "messages": [{"role": "user", "content": t}]} for n, t in enumerate(texts)
+    ]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(json.dumps(chat) for chat in chats))
+    done = ai_infra("index", str(path), AI_INFRA_DB=db)
+    assert done.returncode == 1
+    assert "chats.jsonl, conversation 's2': message 0" in done.stderr
+    listed = ai_infra("list", "--json", AI_INFRA_DB=db).stdout.splitlines()
+    assert sorted(json.loads(line)["session_id"] for line in listed) == ["s0", "s1"]
+
+
+def test_indexing_leaves_the_index_for_the_next_search(tmp_path: Path, db: str) -> None:
+    rows = [
+        {"session_id": f"s{n}", "role": "user", "content": f"the gardens of {n} and {at}"}
+        for n in range(130)
+        for at in range(8)
+    ]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert ai_infra("index", str(path), AI_INFRA_DB=db).returncode == 0
+    (kept,) = Path(db + "-index").iterdir()
+    before = kept.stat()
+    found = ai_infra("search", "gardens of 77", "--limit", "1", AI_INFRA_DB=db)
+    assert "s77" in found.stdout
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns
+    assert ai_infra("forget", "s77", AI_INFRA_DB=db).returncode == 0
+    assert "s77" not in ai_infra("search", "gardens of 77", "--limit", "1", AI_INFRA_DB=db).stdout

@@ -134,3 +134,27 @@ def test_the_demo_runs_without_a_key() -> None:
     assert "450 messages in 30 sessions" in done.stdout
     assert "stand-in" in done.stdout
     assert "summarized" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "count", "fit", "index", "search", "list", "stats", "forget", "export", "import"]
+)
+def test_each_command_is_found_alone_and_among_all(command: str) -> None:
+    from ai_infra.cli import _parser
+
+    alone = ai_infra(command, "--help")
+    assert alone.returncode == 0
+    assert alone.stdout.startswith(f"usage: ai-infra {command}")
+    assert f"\n    {command} " in _parser().format_help()
+
+
+def test_a_search_loads_what_it_needs() -> None:
+    program = """
+import sys
+from ai_infra.cli import _parser
+_parser("search")
+heavy = {"asyncio", "email.utils", "zipfile", "httpx", "openai", "numpy", "ai_infra.demo", "ai_infra.llm.memory.fit"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

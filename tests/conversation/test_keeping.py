@@ -29,7 +29,12 @@ WORDS = [
     for first in ("gar", "vel", "tor", "min", "sal", "pek", "dro", "lun")
     for second in ("den", "vet", "toise", "eral", "mon", "an", "ma", "ar", "ing", "t", "ner", "o")
 ]
-QUESTIONS = ["when did Anna talk of gardens?", "velvet tortoise", "how many minerals in May 2024", "user 7 said"]
+QUESTIONS = [
+    "when did Anna talk of gardens?",
+    "velvet tortoise",
+    "how many minerals in May 2024",
+    "user 7 said",
+]
 
 
 def chats(count: int = 150, seed: int = 1) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, Any]]]:
@@ -262,7 +267,9 @@ def test_no_deleted_word_is_left_after_purge(tmp_path: Path) -> None:
     path = tmp_path / "c.db"
     fill(path)
     with ConversationMemory("sqlite", path=path) as stale, opened(path) as (memory, _):
-        memory.index_conversation("u", "secret", [{"role": "user", "name": "Walrus", "content": "the pangolin"}])
+        memory.index_conversation(
+            "u", "secret", [{"role": "user", "name": "Walrus", "content": "the pangolin"}]
+        )
         memory.index_conversation("v", "secret", said(*["the pangolin of the walrus"] * 1100))
         for user in "uv":
             assert memory.search(user, "pangolin")
@@ -353,9 +360,7 @@ other: ConversationMemory
 
 
 @pytest.mark.parametrize("filters", [{}, {"metadata": {"n": 1}}])
-def test_what_changes_while_it_is_searched_is_searched_again(
-    tmp_path: Path, filters: dict[str, Any]
-) -> None:
+def test_what_changes_while_it_is_searched_is_searched_again(tmp_path: Path, filters: dict[str, Any]) -> None:
     global other
     path = tmp_path / "c.db"
     other = ConversationMemory("sqlite", path=path)
@@ -363,15 +368,22 @@ def test_what_changes_while_it_is_searched_is_searched_again(
         other.index_conversation("u", f"s{n}", said("the fox of old", "a fox"), {"n": 1})
     with other, ConversationMemory(Meddling(path, 3)) as memory:
         results = memory.search("u", "fox", **filters)
-        assert sorted((one.chunk.session_id, one.context) for one in results) == [
-            ("s0", "the fox number 0"),
-            ("s1", "the fox number 1"),
-        ] or len({one.chunk.session_id for one in results}) == 2
+        assert (
+            sorted((one.chunk.session_id, one.context) for one in results)
+            == [
+                ("s0", "the fox number 0"),
+                ("s1", "the fox number 1"),
+            ]
+            or len({one.chunk.session_id for one in results}) == 2
+        )
         for one in results:
             stored = memory.get_conversation("u", one.chunk.session_id)
             assert stored is not None
             assert one.chunk.messages == stored.messages[one.chunk.start : one.chunk.end]
-    with ConversationMemory("sqlite", path=path) as other, ConversationMemory(Meddling(path, 1_000)) as memory:
+    with (
+        ConversationMemory("sqlite", path=path) as other,
+        ConversationMemory(Meddling(path, 1_000)) as memory,
+    ):
         for one in memory.search("u", "fox", **filters):
             assert all("fox" in message["content"] for message in one.chunk.messages)
 

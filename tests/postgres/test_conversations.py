@@ -62,19 +62,47 @@ def test_only_what_changed_is_written(backend: PostgresConversationBackend, driv
 
 def test_an_index_is_told_what_it_lacks(backend: PostgresConversationBackend, drive: Any) -> None:
     drive(backend.put([write("u", "s", ["1"]), write("u", "t", ["2"]), write("v", "s", ["3"])], "m", 1))
-    every = drive(backend.changes("u", {}))
+    every = drive(backend.changes("u", {}, 100))
     assert (len(every.live), len(every.loaded), every.state.generation) == (2, 2, 2)
     held = {stored.head.ref: stored.head.seq for stored in every.loaded}
-    assert drive(backend.changes("u", held)).loaded == []
+    assert drive(backend.changes("u", held, 100)).loaded == []
     drive(backend.put([write("u", "t", ["4"])], "m", 2))
-    one = drive(backend.changes("u", held)).loaded
+    one = drive(backend.changes("u", held, 100)).loaded
     assert [(stored.head.session_id, stored.messages) for stored in one] == [("t", ["4"])]
     assert drive(backend.state("u")).generation == 3
     assert drive(backend.delete("u", None)) == 2
     assert drive(backend.delete("u", None)) == 0
     assert drive(backend.state("u")) == State(0, 0, "m")
-    assert drive(backend.changes("u", held)).live == []
+    assert drive(backend.changes("u", held, 100)).live == []
     assert drive(backend.totals(None)) == Totals(1, 1, 1)
+
+
+def test_an_index_is_read_in_pages_and_results_by_place(
+    backend: PostgresConversationBackend, drive: Any
+) -> None:
+    puts = drive(
+        backend.put([write("u", f"s{n}", [f"{n}{at}" for at in range(n + 1)]) for n in range(5)], "m", 1)
+    )
+    held: dict[int, int] = {}
+    pages = []
+    whole = False
+    while not whole:
+        changes = drive(backend.changes("u", held, 3))
+        assert len(changes.live) == 5
+        pages.append([stored.head.length for stored in changes.loaded])
+        held.update((stored.head.ref, stored.head.seq) for stored in changes.loaded)
+        whole = changes.whole
+    assert pages == [[1, 2], [3], [4], [5]]
+    drive(backend.put([write("v", "s", ["theirs"])], "m", 1))
+    theirs = drive(backend.changes("v", {}, 1)).live[0]
+    refs = [put.head.ref for put in puts]
+    picked = drive(backend.pick("u", {refs[4]: [0, 4, 5], refs[2]: [1], theirs: [0], 10**9: [0]}))
+    assert {one.head.session_id: one.messages for one in picked} == {
+        "s4": {0: "40", 4: "44"},
+        "s2": {1: "21"},
+    }
+    assert sorted(one.head for one in picked) == [puts[2].head, puts[4].head]
+    assert drive(backend.pick("u", {})) == []
 
 
 def test_models_and_sizes_are_never_mixed(backend: PostgresConversationBackend, drive: Any) -> None:
@@ -96,7 +124,7 @@ def test_models_and_sizes_are_never_mixed(backend: PostgresConversationBackend, 
     assert not drive(backend.reembed("b", []))
     assert drive(backend.reembed("b", rows))
     drive(backend.put([write("u", "t", ["1"], vectors(b"\3", 8))], "b", 3))
-    assert drive(backend.changes("u", {})).loaded[0].vectors == vectors(b"\7", 8)
+    assert drive(backend.changes("u", {}, 100)).loaded[0].vectors == vectors(b"\7", 8)
     drive(backend.purge())
 
 
@@ -113,7 +141,7 @@ def test_many_writers_of_one_user_are_counted_one_by_one(url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    changes = run(backend.changes("u", {}))
+    changes = run(backend.changes("u", {}, 100))
     assert len(changes.live) == 9
     for stored in changes.loaded:
         assert len(stored.messages) == stored.head.length

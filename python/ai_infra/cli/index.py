@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ai_infra.cli.chats import read_chats
+from ai_infra.cli.chats import Chat, read_chats
 from ai_infra.cli.place import add_place, open_memory
 from ai_infra.cli.terminal import count_of, say
 from ai_infra.errors import AIInfraError, ConfigurationError
+from ai_infra.llm.conversation.memory import ConversationMemory
+from ai_infra.llm.conversation.result import Indexed
 
 _WIDTH = 24
+_TOGETHER = 64
+"""Conversations in a transaction: the disk is waited for once."""
 
 
 def register(commands: Any) -> None:
@@ -39,16 +44,11 @@ def run(options: argparse.Namespace) -> None:
     with open_memory(options, must_exist=False) as memory:
         bar = _Bar(len(chats))
         try:
-            for number, (path, chat) in enumerate(chats):
+            for number in range(0, len(chats), _TOGETHER):
                 bar.show(number)
-                try:
-                    done = memory.index_conversation(
-                        options.user, chat.session_id, chat.messages, chat.metadata
-                    )
-                except AIInfraError as error:
-                    raise type(error)(f"{path}, conversation {chat.session_id!r}: {error}") from error
-                messages += done.messages
-                changed += done.changed > 0
+                for done in _store(memory, options.user, chats[number : number + _TOGETHER]):
+                    messages += done.messages
+                    changed += done.changed > 0
             bar.show(len(chats))
             memory.warm(options.user)
         finally:
@@ -58,6 +58,19 @@ def run(options: argparse.Namespace) -> None:
         f"{count_of(len(chats), 'conversation')} with {count_of(messages, 'message')}, "
         f"{changed:,} of them new or changed, in {seconds:.1f} s"
     )
+
+
+def _store(memory: ConversationMemory, user: str, chats: Sequence[tuple[str, Chat]]) -> Iterator[Indexed]:
+    try:
+        yield from memory.index_conversations(user, [chat for _, chat in chats])
+        return
+    except AIInfraError:
+        pass  # one of them: those before it are kept, and it is named
+    for path, chat in chats:
+        try:
+            yield memory.index_conversation(user, *chat)
+        except AIInfraError as error:
+            raise type(error)(f"{path}, conversation {chat.session_id!r}: {error}") from error
 
 
 class _Bar:

@@ -143,8 +143,8 @@ class ConversationBackend(Protocol):
     def pick(self, user_id: str, wanted: Mapping[int, Sequence[int]]) -> Flow[list[Picked]]:
         """These messages (``ref`` to positions) of the user's conversations, read in one snapshot.
 
-        What is not there, and what is another user's, is left out. Read by index, in one round trip: it is asked for the
-        results of a search.
+        What is not there, and what is another user's, is left out. Read by index, in one round trip: it is asked for
+        the results of a search.
         """
 
     def restore(self, user_id: str, model: str, index: ConversationIndex) -> Flow[tuple[int, int] | None]:

@@ -14,6 +14,7 @@ from ai_infra._flow import Flow, on_thread
 from ai_infra.errors import ConfigurationError
 from ai_infra.storage.conversations import Changes, Head, Picked, Put, State, Stored, Totals, Write
 
+
 def _stored(row: Any) -> Stored:
     return Stored(Head._make(row[0]), row[1], row[2])
 
@@ -99,7 +100,9 @@ class LocalConversationBackend:
 
     def reembed(self, model: str, rows: Sequence[tuple[int, int, Mapping[bytes, bytes]]]) -> Flow[bool]:
         """Give the database to another embedder."""
-        return on_thread(lambda: self._core.reembed(model, [(ref, seq, dict(made)) for ref, seq, made in rows]))
+        return on_thread(
+            lambda: self._core.reembed(model, [(ref, seq, dict(made)) for ref, seq, made in rows])
+        )
 
     def purge(self) -> Flow[None]:
         """Leave no trace of what was deleted."""

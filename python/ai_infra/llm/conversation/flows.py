@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -75,17 +75,36 @@ class ConversationFlows:
 
     def _index(self, user_id: Any, session_id: Any, messages: Iterable[Any], metadata: Any) -> Flow[Indexed]:
         ready: Prepared = yield from on_thread(lambda: prepare(user_id, session_id, messages, metadata))
-        state = yield from self._backend.state(ready.user_id)
+        (done,) = yield from self._store([ready])
+        return done
+
+    def _index_all(self, user_id: Any, conversations: Iterable[Any]) -> Flow[list[Indexed]]:
+        ready: list[Prepared] = yield from on_thread(lambda: list(_prepared(user_id, conversations)))
+        return (yield from self._store(ready))
+
+    def _store(self, ready: Sequence[Prepared]) -> Flow[list[Indexed]]:
+        """Store conversations of one user in one transaction."""
+        if not ready:
+            return []
+        state = yield from self._backend.state(ready[0].user_id)
         self._check_model(state)
-        summary, summarized = None, 0
-        if self._summaries is not None:
-            held = yield from self._backend.get(ready.user_id, ready.session_id)
-            summary, summarized = yield from self._summaries.of(ready, held)
-        write, embedded = yield from self._write(ready, summary, summarized, None)
-        (put,) = yield from self._backend.put([write], self._model, self._now())
-        joined = words_of(ready.fields).joined + ([True] if summary else [])
-        chunks = len(message_chunks(joined, *self._chunks))
-        return Indexed(ready.session_id, chunks, len(ready.messages), put.changed, embedded)
+        writes: list[Write] = []
+        paid: list[int] = []
+        for one in ready:
+            summary, summarized = None, 0
+            if self._summaries is not None:
+                held = yield from self._backend.get(one.user_id, one.session_id)
+                summary, summarized = yield from self._summaries.of(one, held)
+            write, embedded = yield from self._write(one, summary, summarized, None)
+            writes.append(write)
+            paid.append(embedded)
+        stored = yield from self._backend.put(writes, self._model, self._now())
+        done = []
+        for one, write, put, embedded in zip(ready, writes, stored, paid, strict=True):
+            joined = words_of(one.fields).joined + ([True] if write.summary else [])
+            chunks = len(message_chunks(joined, *self._chunks))
+            done.append(Indexed(one.session_id, chunks, len(one.messages), put.changed, embedded))
+        return done
 
     def _write(
         self, ready: Prepared, summary: str | None, summarized: int, restored: tuple[int, int] | None
@@ -307,6 +326,20 @@ class ConversationFlows:
                 yield Call(made.close, made.aclose)
 
 
+def _prepared(user_id: Any, conversations: Iterable[Any]) -> Iterator[Prepared]:
+    for at, conversation in enumerate(conversations):
+        try:
+            session, messages, metadata = conversation
+        except (TypeError, ValueError):
+            raise InvalidInputError(
+                f"conversation {at} is no (session_id, messages, metadata); nothing was written"
+            ) from None
+        try:
+            yield prepare(user_id, session, messages, metadata)
+        except InvalidInputError as error:
+            raise type(error)(f"conversation {at}: {error}") from None
+
+
 def _loads(message: str) -> dict[str, Any]:
     import json
 
@@ -322,9 +355,7 @@ def _passages(fields: Sequence[Mapping[str, Any]], summary: str | None) -> list[
     return [texts[message][start:end] for message, start, end in message_passages(texts)]
 
 
-def _accept(
-    session_id: str | None, after: int | None, before: int | None, metadata: Any
-) -> Accept | None:
+def _accept(session_id: str | None, after: int | None, before: int | None, metadata: Any) -> Accept | None:
     """Which conversations are searched; None for all."""
     wanted = None if metadata is None else canonical_filter(metadata)
     if session_id is None and after is None and before is None and wanted is None:

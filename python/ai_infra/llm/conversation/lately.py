@@ -1,8 +1,8 @@
 """From places in conversations to results: the messages of a search, and those of the searches before it.
 
-An index knows no words. What it finds are places, ``(ref, seq)`` of a conversation and positions in it; the messages there
-are read from the database, and those read lately are kept, so that asking again reads nothing. A conversation under one
-``seq`` never changes, so what is kept can be old but never wrong.
+An index knows no words. What it finds are places: ``(ref, seq)`` of a conversation, and positions in it. The messages
+there are read from the database, and those read lately are kept, so that asking again reads nothing. A conversation
+under one ``seq`` never changes, so what is kept can be old but never wrong.
 """
 
 from __future__ import annotations

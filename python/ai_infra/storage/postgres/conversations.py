@@ -176,7 +176,11 @@ class PostgresConversationBackend(PostgresBase):
     def pick(self, user_id: str, wanted: Mapping[int, Sequence[int]]) -> Flow[list[Picked]]:
         """Some messages of some conversations, in one statement."""
         places = [(ref, at) for ref, positions in wanted.items() for at in positions]
-        parameters = {"user": user_id, "ref": [ref for ref, _ in places], "position": [at for _, at in places]}
+        parameters = {
+            "user": user_id,
+            "ref": [ref for ref, _ in places],
+            "position": [at for _, at in places],
+        }
         rows = yield from self._ask(self._sql["pick"], parameters)
         return [Picked(Head._make(row[:12]), dict(zip(row[12], row[13], strict=True))) for row in rows]
 

@@ -143,6 +143,37 @@ class ConversationContract(ABC):
             assert memory.search("u", "one more and another")[0].chunk.end <= 3
             assert memory.count("u") == 1
 
+    def test_several_at_once_are_all_or_none(self, place: Path) -> None:
+        chats: list[tuple[str, list[dict[str, Any]], dict[str, Any] | None]] = [
+            (f"s{n}", said(*[f"number {n} of the fox"] * (n + 1)), {"n": n}) for n in range(5)
+        ]
+        with self.open_memory(place, embeddings=Embedder()) as memory:
+            for wrong in (("s9", said("\ud800"), None), ("s9", [], None), ("", said("x"), None), 7, ("s9",)):
+                bad: Any = [*chats, wrong]
+                with pytest.raises(InvalidInputError, match="conversation 5"):
+                    memory.index_conversations("u", bad)
+            assert memory.count() == 0
+            done = memory.index_conversations("u", chats)
+            assert [(one.session_id, one.messages, one.changed) for one in done] == [
+                (f"s{n}", n + 1, n + 1) for n in range(5)
+            ]
+            assert [one.changed for one in memory.index_conversations("u", iter(chats))] == [0] * 5
+            assert memory.index_conversations("u", []) == []
+            assert {r.chunk.session_id for r in memory.search("u", "fox", limit=9)} == {c[0] for c in chats}
+            # Twice the same id: the last one counts.
+            memory.index_conversations("u", [("t", said("a", "b"), None), ("t", said("c"), None)])
+            found = memory.get_conversation("u", "t")
+            assert found is not None
+            assert found.messages == said("c")
+
+    def test_warming_changes_nothing(self, place: Path) -> None:
+        with self.open_memory(place) as memory:
+            memory.warm("u")
+            memory.index_conversation("u", "s", said("the fox"))
+            memory.warm("u")
+            memory.index_conversation("u", "t", said("the fox and the hen"))
+            assert len(memory.search("u", "fox")) == 2
+
     def test_filters_work_before_the_limit(self, place: Path) -> None:
         with self.open_memory(place) as memory:
             for n in range(30):

@@ -64,7 +64,6 @@ impl ConversationIndex {
         new.weights = self.weights;
         new.related = self.related;
         new.vocab = Vocab::load(from)?;
-        new.lists = new.vocab.all_uses().map(|uses| Vec::with_capacity(uses as usize)).collect();
         let counts: Vec<[u32; 10]> = from.list()?;
         let dates: Vec<u64> = from.list()?;
         let names = from.text()?;
@@ -80,6 +79,10 @@ impl ConversationIndex {
             vectors: Pieces::new(from.list()?),
             scales: Pieces::new(from.list()?),
         };
+        if new.vocab.all_uses().map(u64::from).sum::<u64>() != all.terms.len() as u64 {
+            return None;
+        }
+        new.lists = new.vocab.all_uses().map(|uses| Vec::with_capacity(uses as usize)).collect();
         let mut rest = keys.as_str();
         let mut order = Vec::with_capacity(counts.len());
         for (slot, (counts, date)) in (0_u32..).zip(counts.iter().zip(&dates)) {

@@ -55,6 +55,10 @@ impl<T> Pieces<T> {
         Some(Piece::Shared(Arc::clone(&self.all), start..end))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.taken == self.all.len()
     }

@@ -1,4 +1,4 @@
-use super::{ConversationIndex, Embedding, Message, Request, passages};
+use super::{ConversationIndex, Embedding, Hit, Message, Request, passages};
 
 fn message(text: &str) -> Message<'_> {
     Message { text, user: true, speaker: None, joined: false }
@@ -131,4 +131,118 @@ fn any_history_gives_the_ranking_of_a_fresh_index() {
             assert_eq!(ix.search(&ask(q)), fresh.search(&ask(q)), "{q}");
         }
     }
+}
+
+fn history() -> ConversationIndex {
+    let mut index = ConversationIndex::new(4, 1, Embedding::Local).unwrap();
+    for n in 0..12 {
+        let texts: Vec<String> = (0..7)
+            .map(|at| match at {
+                2 => format!("Anna: the garden {n} at {at}:30, 庭園"),
+                3 => format!("Boris: no velvet tortoise {n}, Anna"),
+                4 => "a long word of the garden ".repeat(90),
+                _ => format!("Anna: minerals of {n} and {at}"),
+            })
+            .collect();
+        let messages: Vec<Message<'_>> = texts
+            .iter()
+            .map(|text| Message { text, user: text.starts_with("Anna"), speaker: None, joined: false })
+            .collect();
+        let date = format!("2024-{:02}-03", n + 1);
+        index.put(&format!("{n}:1"), (n % 3 > 0).then_some(date.as_str()), &messages, None).unwrap();
+    }
+    index.remove("3:1");
+    index
+}
+
+fn asked(index: &ConversationIndex) -> Vec<Vec<Hit>> {
+    ["what did Anna say of gardens in May 2024?", "velvet tortoises", "when", "how many minerals"]
+        .map(|question| {
+            index.search(&Request { question, vector: None, sessions: None, limit: 9, context: 900 })
+        })
+        .to_vec()
+}
+
+/// A file of its own, gone with the test.
+struct Place(std::path::PathBuf);
+
+impl Place {
+    fn of(name: &str, index: &ConversationIndex) -> Self {
+        let place = Self(std::env::temp_dir().join(format!("ai-infra-recall-{name}-{}", std::process::id())));
+        let mut draft = crate::snapshot::Draft::begin(&place.0).unwrap().unwrap();
+        draft.fill(b"", |out| index.save(out)).unwrap();
+        draft.publish().unwrap();
+        place
+    }
+
+    fn load(&self, into: &mut ConversationIndex) -> Option<()> {
+        into.load(&mut crate::snapshot::open(&self.0, b"")?)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn what_comes_out_of_a_file_finds_the_same_and_goes_on() {
+    let mut index = history();
+    let place = Place::of("same", &index);
+    let mut again = ConversationIndex::new(4, 1, Embedding::Local).unwrap();
+    place.load(&mut again).unwrap();
+    assert_eq!(asked(&again), asked(&index));
+    assert_eq!(again.sessions().collect::<Vec<_>>(), index.sessions().collect::<Vec<_>>());
+    // Until the sessions part, and after.
+    for n in 4..12 {
+        let text = format!("another garden {n}");
+        let message = Message { text: &text, user: true, speaker: None, joined: false };
+        for one in [&mut index, &mut again] {
+            assert!(one.remove(&format!("{n}:1")));
+            one.put(&format!("{n}:2"), None, &[message], None).unwrap();
+        }
+        assert_eq!(asked(&again), asked(&index));
+    }
+    assert_eq!((again.together, again.gone), (0, 0));
+    for key in index.sessions().map(str::to_owned).collect::<Vec<_>>() {
+        assert!(again.remove(&key));
+    }
+    assert_eq!((again.bytes, again.vocab.iter().count()), (0, 0));
+    // An index of another kind stays what it was.
+    let mut other = ConversationIndex::new(4, 1, Embedding::External(3)).unwrap();
+    assert!(place.load(&mut other).is_none());
+    assert_eq!(other.dimensions(), 3);
+}
+
+#[test]
+fn a_file_that_was_made_up_is_refused_or_searched_without_harm() {
+    let index = history();
+    let place = Place::of("hostile", &index);
+    let whole = std::fs::read(&place.0).unwrap();
+    let end = whole.len() - 16;
+    let mut refused = 0;
+    let mut state = 7_u64;
+    for round in 0..4_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=round % 3 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = 16 + (state >> 33) as usize % (end - 16);
+            bytes[at] = (state >> 25) as u8;
+        }
+        let sum = xxhash_rust::xxh3::xxh3_128(&bytes[..end]).to_le_bytes();
+        bytes[end..].copy_from_slice(&sum);
+        std::fs::write(&place.0, &bytes).unwrap();
+        let mut again = ConversationIndex::new(4, 1, Embedding::Local).unwrap();
+        match place.load(&mut again) {
+            None => refused += 1,
+            Some(()) => {
+                asked(&again);
+                for key in again.sessions().map(str::to_owned).collect::<Vec<_>>() {
+                    again.remove(&key);
+                }
+            }
+        }
+    }
+    assert!(refused > 500, "{refused}");
 }
