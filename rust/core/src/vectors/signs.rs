@@ -361,8 +361,9 @@ mod tests {
         let mut held: Vec<u32> = Vec::new();
         let mut state = 3;
         for step in 0..4_000u32 {
-            let at = (noise(&mut state).abs() * (held.len() + 1) as f32) as usize;
-            if step % 3 == 2 && at < held.len() {
+            let more = if step % 2 == 0 { 9_000 } else { held.len() + 1 };
+            let at = (noise(&mut state).abs() * more as f32) as usize;
+            if step % 7 == 5 && at < held.len() {
                 signs.swap_remove(at);
                 held.swap_remove(at);
             } else {
@@ -380,7 +381,7 @@ mod tests {
                 assert!(factors.iter().skip(held.len()).all(|factor| *factor == 0.0));
             }
         }
-        assert!(held.len() > 500);
+        assert!(held.len() > 200);
         held.iter().for_each(|_| signs.swap_remove(0));
         assert_eq!((signs.len, signs.factors.len()), (0, 0));
     }
