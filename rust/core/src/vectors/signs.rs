@@ -253,7 +253,7 @@ impl Signs {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::super::kernel::Kernels;
     use super::*;
