@@ -1,7 +1,7 @@
 """Hybrid search beside peers, in one run: ``MemoryStore.search`` and the searches of other stores.
 
     pip install -r benches/requirements.txt
-    python benches/store/search.py [--sizes 100 1000 10000] [--dims 384 1536] [--namespaces 0] [--only ours ...]
+    python benches/store/search.py [--sizes 100 1000 10000] [--dims 384 1536] [--only ours ...]
 
 Every store holds the same texts (about 100 characters, words by Zipf's law) with the same vectors (a mixture of 64
 Gaussians, of which each has favourite words) and is asked the same questions, whose vectors an embedder looks up. No
@@ -11,7 +11,8 @@ question comes twice. Medians in microseconds.
 mixture the vector is from, which many items have, and with words that no item has, so that the vector decides alone.
 That second result is what recall@10 is measured on, against the exact answer. The ratio is that of the fastest peer
 store to ours with words. numpy, hnswlib, usearch and our own index without a store are no stores: they keep no texts
-and nothing outlives them. Peers that are not installed are left out.
+and nothing outlives them. Peers that are not installed are left out. ``namespaces.py`` beside this searches one of many
+namespaces.
 """
 
 from __future__ import annotations
@@ -146,16 +147,29 @@ def _settle(ask: Callable[[], Any]) -> None:
     print(f"  graph built {time.perf_counter() - start:.0f} s later, the process has {_resident():.0f} MB")
 
 
+def langgraph_index(data: Data) -> Any:
+    """What LangGraph's stores are told about the embedder."""
+    return {"dims": data.vectors.shape[1], "embed": _Lists(data), "fields": ["text"]}
+
+
 @contextmanager
-def langgraph(data: Data, folder: Path | None) -> Iterator[Ask]:
+def open_langgraph(path: str, index: Any) -> Iterator[Any]:
+    """LangGraph's SqliteStore in a file."""
     if not hasattr(sqlite3.Connection, "enable_load_extension"):
         # This Python was built without; SqliteStore needs it.
         sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
-    from langgraph.store.base import PutOp
-    from langgraph.store.memory import InMemoryStore
     from langgraph.store.sqlite import SqliteStore
 
-    index: Any = {"dims": data.vectors.shape[1], "embed": _Lists(data), "fields": ["text"]}
+    with SqliteStore.from_conn_string(path, index=index) as store:
+        store.setup()
+        yield store
+
+
+@contextmanager
+def langgraph(data: Data, folder: Path | None) -> Iterator[Ask]:
+    from langgraph.store.base import PutOp
+    from langgraph.store.memory import InMemoryStore
+
     rows = [PutOp(("bench",), str(n), {"text": text}) for n, text in enumerate(data.texts)]
 
     def ask(store: Any) -> Ask:
@@ -164,10 +178,9 @@ def langgraph(data: Data, folder: Path | None) -> Iterator[Ask]:
         return lambda n: [int(hit.key) for hit in store.search(("bench",), query=data.questions[n], limit=K)]
 
     if folder is None:
-        yield ask(InMemoryStore(index=index))
+        yield ask(InMemoryStore(index=langgraph_index(data)))
     else:
-        with SqliteStore.from_conn_string(str(folder / "langgraph.db"), index=index) as store:
-            store.setup()
+        with open_langgraph(str(folder / "langgraph.db"), langgraph_index(data)) as store:
             yield ask(store)
 
 
@@ -318,29 +331,6 @@ def run(items: int, dims: int, questions: int, only: list[str], langgraph_to: in
         print(f"  {name:20} {median:10.1f} us  recall {shown}{ratio}")
 
 
-def many(count: int, dims: int) -> None:
-    """Search in one of many namespaces of a hundred items."""
-    from ai_infra.llm.memory.store import MemoryStore
-
-    data = Data(100 * count, dims, 500)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        MemoryStore.sqlite(f"{folder}/o.db", embeddings=data) as store,
-    ):
-        rows = [(("user", str(n // 100)), str(n), {"text": text}) for n, text in enumerate(data.texts)]
-        for start in range(0, len(rows), 5_000):
-            store.put_many(rows[start : start + 5_000])
-        print(f"{count:,} namespaces of 100 items of {dims} dimensions")
-        for name in ("first search", "again"):
-            times = []
-            for n, question in enumerate(data.questions if name == "first search" else data.unknown):
-                where = ("user", str(n * 7919 % count))
-                before = time.perf_counter()
-                store.search(where, question, limit=K)
-                times.append(time.perf_counter() - before)
-            print(f"  {name:20} {statistics.median(times) * 1e6:10.1f} us")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -348,7 +338,6 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1_000, 10_000])
     parser.add_argument("--dims", type=int, nargs="*", default=[384])
     parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--namespaces", type=int, default=0, help="also so many of 100 items")
     parser.add_argument("--only", nargs="*", default=[], help="the names of the sides to run")
     parser.add_argument(
         "--langgraph-to", type=int, default=10_000, help="the largest size langgraph is run at"
@@ -357,8 +346,6 @@ def main() -> None:
     for dims in options.dims:
         for size in options.sizes:
             run(size, dims, options.questions, options.only, options.langgraph_to)
-        if options.namespaces:
-            many(options.namespaces, dims)
 
 
 if __name__ == "__main__":

@@ -295,7 +295,7 @@ def test_purge_forgets_vectors_and_indexes(tmp_path: Path) -> None:
             assert b"banana" not in path.read_bytes()
 
 
-def plainly(texts: dict[str, str], question: str) -> list[tuple[str, float]]:
+def plainly(texts: dict[str, str], question: str, fake: Fake) -> list[tuple[str, float]]:
     """The documented score of every item, from the parts that the core also offers on their own."""
     keys = list(texts)
     words = TextIndex()
@@ -303,7 +303,6 @@ def plainly(texts: dict[str, str], question: str) -> list[tuple[str, float]]:
     hits = words.search(question, limit=len(keys))
     best = max((score for _, score, _ in hits), default=1.0)
     by_words = {n: coverage * (0.5 + 0.5 * score / best) for n, score, coverage in hits}
-    fake = Fake()
     asked = fake.vector(question)
     scores = []
     for n, key in enumerate(keys):
@@ -314,13 +313,17 @@ def plainly(texts: dict[str, str], question: str) -> list[tuple[str, float]]:
     return scores
 
 
+@pytest.mark.parametrize("dimensions", [26, 160])  # from 128 on there is a first look by signs
 @pytest.mark.parametrize("durable", [True, False], ids=["sqlite", "memory"])
-def test_a_search_is_the_documented_score_of_every_item(tmp_path: Path, durable: bool) -> None:
+def test_a_search_is_the_documented_score_of_every_item(
+    tmp_path: Path, durable: bool, dimensions: int
+) -> None:
+    fake = Fake(dimensions=dimensions)
     random_ = random.Random(3)
     some = [*WORDS, "lesson", "guitar", "violin", "config", "configuration", "the", "jam"]
     path = tmp_path / "store.db"
     texts: dict[str, str] = {}
-    with MemoryStore.sqlite(path, embeddings=Fake()) if durable else MemoryStore(embeddings=Fake()) as store:
+    with MemoryStore.sqlite(path, embeddings=fake) if durable else MemoryStore(embeddings=fake) as store:
         for _ in range(25 * (10 if os.environ.get("AI_INFRA_NIGHTLY") else 1)):
             fresh = {
                 str(random_.randrange(2_000)): " ".join(random_.choices(some, k=random_.randrange(0, 9)))
@@ -335,7 +338,7 @@ def test_a_search_is_the_documented_score_of_every_item(tmp_path: Path, durable:
             question = " ".join(random_.choices([*some, "instrument"], k=3))
             limit = random_.choice([1, 10, 2_500])
             hits = store.search("ns", question, limit=limit)
-            plain = dict(plainly(texts, question))
+            plain = dict(plainly(texts, question, fake))
             assert len({hit.key for hit in hits}) == len(hits) == min(limit, len(plain))
             for hit, score in zip(hits, sorted(plain.values(), reverse=True), strict=False):
                 assert hit.score == pytest.approx(

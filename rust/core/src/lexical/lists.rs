@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::documents::{Documents, Gain};
+use super::documents::Documents;
+use super::gains::Gains;
 use super::query::{self, Query};
 use super::stem::stem_into;
 use super::token::words;
@@ -124,14 +125,14 @@ pub fn needed(question: &str, there: &[String]) -> Vec<String> {
     terms
 }
 
-/// Gives `body` what the words of a question give to each document, the documents with a gain, each once, and what
-/// the number of one is: here only documents of blocks with lists are counted. `lists` are those that it [needs](needed) and those of removed documents; `documents` are there, with
+/// Gives `body` what the words of a question give to each document, and what the number of one is: here only documents
+/// of blocks with lists are counted. `lists` are those that it [needs](needed) and those of removed documents; `documents` are there, with
 /// `words` words together.
 pub(crate) fn gains<T>(
     question: &str,
     lists: &[List],
     (documents, words): (usize, u64),
-    body: impl FnOnce(&mut [Gain], &[u32], &dyn Fn(u32) -> u32) -> T,
+    body: impl FnOnce(Gains<'_>, &dyn Fn(u32) -> u32) -> T,
 ) -> T {
     let mut blocks: Vec<u32> =
         lists.iter().filter(|(term, ..)| term != GONE).map(|(_, block, _)| *block).collect();
@@ -159,11 +160,10 @@ pub(crate) fn gains<T>(
         let Some(block) = here(block) else { continue };
         held.append(term, read(block, list).filter(|(document, ..)| there(*document)));
     }
-    held.gains(question, |gains, touched| body(gains, touched, &number))
+    held.gains(question, |gains| body(gains, &number))
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::{Appended, gains, needed, wanted};
     use crate::lexical::TextIndex;
@@ -203,15 +203,15 @@ mod tests {
             let needed = needed(question, &there);
             let lists: Vec<_> =
                 all.iter().filter(|l| l.0.is_empty() || needed.contains(&l.0)).cloned().collect();
-            let mut found = gains(question, &lists, (index.len(), total), |gains, touched, number| {
-                let of = |d: &u32| (u64::from(number(*d)), *gains.get(*d as usize).unwrap());
-                touched.iter().map(of).collect::<Vec<_>>()
+            let mut found = gains(question, &lists, (index.len(), total), |gains, number| {
+                let of = |(at, score, coverage)| (u64::from(number(at)), score, coverage);
+                gains.found().map(of).collect::<Vec<_>>()
             });
-            found.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then(a.0.cmp(&b.0)));
+            found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             let plain = index.search(question, usize::MAX, None);
             assert_eq!(found.len(), plain.len(), "{question}");
-            for ((document, gain), hit) in found.iter().zip(&plain) {
-                assert_eq!((*document, gain.score, gain.coverage), (hit.key, hit.score, hit.coverage));
+            for (found, hit) in found.iter().zip(&plain) {
+                assert_eq!(*found, (hit.key, hit.score, hit.coverage));
             }
         }
     }

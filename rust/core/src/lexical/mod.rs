@@ -1,7 +1,9 @@
 //! The words engine: folding, tokenizing and stemming of any language's text, and word search with related words.
 
+mod dense;
 mod documents;
 mod fold;
+mod gains;
 mod index;
 mod lists;
 mod postings;
@@ -17,7 +19,8 @@ pub use stem::stem;
 pub(crate) use stem::stem_into;
 pub use token::{term, terms};
 
-pub(crate) use documents::{Documents, Gain};
+pub(crate) use documents::Documents;
+pub(crate) use gains::Gains;
 pub(crate) use lists::gains;
 pub(crate) use query::Query;
 pub(crate) use stop::is_function_word;

@@ -10,12 +10,12 @@ use super::items::Item;
 use super::models::read_vector;
 use crate::embed;
 use crate::error::Result;
-use crate::lexical::{Documents, Gain};
+use crate::lexical::{Documents, Gains};
 use crate::validate::{parse, text_of};
-use crate::vectors::{Fusion, Options, Precision, VectorIndex};
+use crate::vectors::{Fusion, Mix, Options, Precision, VectorIndex};
 
 /// What the words of a text and its vector each give to a score.
-const WORDS: f32 = 0.5;
+pub(super) const WORDS: f32 = 0.5;
 pub(super) const VECTOR: f32 = 0.5;
 
 /// Asked for beyond the limit, for those that have expired.
@@ -113,10 +113,10 @@ impl NamespaceIndex {
         self.by_id.len()
     }
 
-    /// An item that an earlier search has found.
-    pub fn kept(&self, id: i64) -> Option<Arc<Item>> {
+    /// The items that an earlier search has found, in the order of `ids`.
+    pub fn kept(&self, ids: impl Iterator<Item = u64>) -> Vec<Option<Arc<Item>>> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.items.get(&id.unsigned_abs()).map(Arc::clone)
+        ids.map(|id| found.items.get(&id).map(Arc::clone)).collect()
     }
 
     /// Keeps an item for the next search that finds it.
@@ -271,8 +271,9 @@ impl NamespaceIndex {
         Ok(())
     }
 
-    /// The best items for which `accept` holds, at most `limit`, best first; equal ones by id. Every item has a
-    /// score, so there are fewer only where fewer are accepted. `picky`: many may be refused.
+    /// Hands the best items to `accept`, best first and equal ones by id, as `(id, score)` a few at a time, until it has
+    /// taken `limit` of them: it answers how many it takes. Every item has a score, so there are fewer only where
+    /// fewer are accepted. `picky`: many may be refused.
     ///
     /// A score is half what the words give (the share of the question that the text answers, lowered by up to a
     /// half where the BM25 score is below the best one's) and half the cosine of the vectors.
@@ -282,29 +283,27 @@ impl NamespaceIndex {
         vector: &[f32],
         (limit, min_score): (usize, f32),
         picky: bool,
-        mut accept: impl FnMut(i64, f32) -> Result<bool>,
+        mut accept: impl FnMut(&[(u64, f32)]) -> Result<usize>,
     ) -> Result<()> {
-        self.texts.gains(question, |gains, touched| {
-            weigh(gains, touched);
-            let words = |number: u64| {
-                usize::try_from(number).ok().and_then(|at| gains.get(at)).map_or(0.0, |gain| gain.coverage)
-            };
+        self.texts.gains(question, |mut gains| {
+            gains.weigh(WORDS);
             let all = self.by_id.len();
             let spare = if picky { limit.saturating_mul(9).max(200) } else { SPARE };
             let mut count = limit.saturating_add(spare).min(all);
             let mut asked = HashSet::new();
             let mut taken = 0;
             loop {
-                let ranked = self.fuse(&words, touched, vector, count)?;
-                for (id, score) in &ranked {
-                    if taken >= limit || *score < min_score {
-                        return Ok(());
-                    }
-                    if (asked.is_empty() || !asked.contains(id)) && accept(id.cast_signed(), *score)? {
-                        taken += 1;
-                    }
+                let mut ranked = self.fuse(&gains, vector, count)?;
+                let end = ranked.last().is_some_and(|(_, score)| *score < min_score);
+                ranked.retain(|(id, score)| *score >= min_score && (asked.is_empty() || !asked.contains(id)));
+                let mut rest = ranked.as_slice();
+                while taken < limit && !rest.is_empty() {
+                    // A step never takes more than are wanted.
+                    let (now, later) = rest.split_at(rest.len().min(limit - taken));
+                    taken += accept(now)?;
+                    rest = later;
                 }
-                if taken >= limit || count >= all {
+                if taken >= limit || count >= all || end {
                     return Ok(());
                 }
                 asked.extend(ranked.into_iter().map(|(id, _)| id));
@@ -314,13 +313,9 @@ impl NamespaceIndex {
     }
 
     /// The best `count` items with their scores, best first.
-    fn fuse(
-        &self,
-        words: &impl Fn(u64) -> f32,
-        touched: &[u32],
-        vector: &[f32],
-        count: usize,
-    ) -> Result<Vec<(u64, f32)>> {
+    fn fuse(&self, gains: &Gains<'_>, vector: &[f32], count: usize) -> Result<Vec<(u64, f32)>> {
+        let nothing = gains.touched.is_some_and(<[u32]>::is_empty);
+        let mix = Mix { weight: VECTOR, base: if nothing { &[] } else { &*gains.coverage } };
         let name = |number: u64| {
             usize::try_from(number).ok().and_then(|at| self.ids.get(at)).copied().unwrap_or_default()
         };
@@ -328,7 +323,7 @@ impl NamespaceIndex {
         let mut ranked = match known {
             Some(vectors) => {
                 let exact = count >= self.by_id.len();
-                let fusion = Fusion { k: count, weight: VECTOR, base: words, raised: touched, name, exact };
+                let fusion = Fusion { k: count, mix, raised: gains.touched, name, exact };
                 vectors.fuse(vector, &fusion)?
             }
             None => Vec::new(),
@@ -338,7 +333,7 @@ impl NamespaceIndex {
         if rest && (known.is_none() || ranked.len() < count || lowest(&ranked) == 0.0) {
             let without =
                 self.by_id.iter().filter(|(_, n)| known.is_none_or(|k| !k.contains(u64::from(**n))));
-            ranked.extend(without.map(|(id, n)| (*id, words(u64::from(*n)).clamp(0.0, 1.0))));
+            ranked.extend(without.map(|(id, n)| (*id, mix.total(u64::from(*n), 0.0))));
             let order = |a: &(u64, f32), b: &(u64, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
             if count < ranked.len() {
                 ranked.select_nth_unstable_by(count, order);
@@ -347,17 +342,6 @@ impl NamespaceIndex {
             ranked.sort_unstable_by(order);
         }
         Ok(ranked)
-    }
-}
-
-/// Turns the coverage of each touched document into what its words give to its score.
-pub(super) fn weigh(gains: &mut [Gain], touched: &[u32]) {
-    let of = |document: u32| gains.get(document as usize).copied().unwrap_or_default();
-    let best = touched.iter().map(|d| of(*d).score).fold(f32::MIN_POSITIVE, f32::max);
-    for document in touched {
-        if let Some(Gain { score, coverage }) = gains.get_mut(*document as usize) {
-            *coverage *= WORDS * (0.5 + 0.5 * *score / best);
-        }
     }
 }
 

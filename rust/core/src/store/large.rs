@@ -1,7 +1,7 @@
 //! A namespace too large for a process to hold, ranked as a local store ranks: its words are lists in the database
 //! ([`crate::lexical::Appended`]), its vectors are compared there, and only what a question needs comes here.
 
-use super::index::{VECTOR, weigh};
+use super::index::{VECTOR, WORDS};
 use crate::embed;
 use crate::error::Result;
 use crate::lexical::{Appended, List, gains};
@@ -58,10 +58,9 @@ impl Scores {
     /// From the lists that the question needs; `documents` are there, with `words` words together.
     #[must_use]
     pub fn new(question: &str, lists: &[List], documents: usize, words: u64) -> Self {
-        let mut by_number = gains(question, lists, (documents, words), |gains, touched, number| {
-            weigh(gains, touched);
-            let of = |at: &u32| (number(*at), gains.get(*at as usize).map_or(0.0, |gain| gain.coverage));
-            touched.iter().map(of).collect::<Vec<_>>()
+        let mut by_number = gains(question, lists, (documents, words), |mut gains, number| {
+            gains.weigh(WORDS);
+            gains.found().map(|(at, _, coverage)| (number(at), coverage)).collect::<Vec<_>>()
         });
         by_number.sort_unstable_by_key(|(number, _)| *number);
         Self { by_number }

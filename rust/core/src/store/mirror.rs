@@ -152,18 +152,17 @@ impl Mirror {
             return Ok(found);
         }
         for place in held.places.values() {
-            place.index.rank(text, vector, (limit, min_score), matcher.is_some(), |id, score| {
-                let Some(item) = place.items.get(&id.unsigned_abs()) else { return Ok(false) };
-                if item.expires_at.is_some_and(|at| at <= now) {
-                    return Ok(false);
+            place.index.rank(text, vector, (limit, min_score), matcher.is_some(), |ranked| {
+                let before = found.len();
+                for (id, score) in ranked {
+                    let item = place.items.get(id).filter(|item| item.expires_at.is_none_or(|at| at > now));
+                    if let Some(item) = item
+                        && matcher.as_ref().map_or(Ok(true), |matcher| matcher.accepts(&item.value))?
+                    {
+                        found.push((Arc::clone(item), *score));
+                    }
                 }
-                if let Some(matcher) = &matcher
-                    && !matcher.accepts(&item.value)?
-                {
-                    return Ok(false);
-                }
-                found.push((Arc::clone(item), score));
-                Ok(true)
+                Ok(found.len() - before)
             })?;
         }
         if held.places.len() > 1 {

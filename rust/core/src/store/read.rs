@@ -1,5 +1,7 @@
 //! Everything that reads items.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::filter::Filter;
@@ -43,6 +45,7 @@ impl Store {
             let mut items = Vec::new();
             let mut skipped = 0;
             for (ns_id, path) in namespaces_in(conn, what.namespace.as_ref(), what.recursive)? {
+                let path: Arc<[u8]> = path.into();
                 let mut statement = conn.prepare_cached(
                     "SELECT key, value, created_at, updated_at, expires_at, version FROM items
                      WHERE ns_id = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key",
@@ -59,7 +62,7 @@ impl Store {
                         skipped += 1;
                         continue;
                     }
-                    items.push(item(row, &path)?);
+                    items.push(item(row, Arc::clone(&path))?);
                 }
             }
             Ok(items)
@@ -127,7 +130,7 @@ fn get_one(conn: &Connection, namespace: &Namespace, key: &str, now: i64) -> Res
     )?;
     let mut rows = statement.query(params![namespace.as_bytes(), key, now])?;
     match rows.next()? {
-        Some(row) => Ok(Some(item(row, namespace.as_bytes())?)),
+        Some(row) => Ok(Some(item(row, namespace.as_bytes().into())?)),
         None => Ok(None),
     }
 }
@@ -136,9 +139,9 @@ pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
     row.get_ref(column)?.as_str().map_err(|error| rusqlite::Error::from(error).into())
 }
 
-pub(super) fn item(row: &Row<'_>, path: &[u8]) -> Result<Item> {
+pub(super) fn item(row: &Row<'_>, namespace: Arc<[u8]>) -> Result<Item> {
     Ok(Item {
-        namespace: path.into(),
+        namespace,
         key: row.get(0)?,
         value: row.get(1)?,
         created_at: row.get(2)?,

@@ -177,7 +177,7 @@ impl Store {
         let index = shared.read().unwrap_or_else(PoisonError::into_inner);
         let before = found.len();
         if index.is_of(self.db().version(), asked.vector.len()) {
-            let fetch = |id| self.db().read(|conn| fetch(conn, id, path));
+            let fetch = |ids: &[i64]| self.db().read(|conn| fetch(conn, ids, path));
             if collect(&index, asked, fetch, found)? {
                 return Ok(());
             }
@@ -190,7 +190,7 @@ impl Store {
                 return Ok(Some(false));
             }
             index.compared(self.db().version());
-            collect(&index, asked, |id| fetch(conn, id, path), found).map(Some)
+            collect(&index, asked, |ids| fetch(conn, ids, path), found).map(Some)
         })?;
         drop(index);
         match done {
@@ -210,7 +210,7 @@ impl Store {
                 return Err(error);
             }
             index.compared(self.db().version());
-            collect(&index, asked, |id| fetch(conn, id, path), found).map(drop)
+            collect(&index, asked, |ids| fetch(conn, ids, path), found).map(drop)
         })?;
         let len = index.len();
         drop(index);
@@ -253,13 +253,17 @@ struct Asked<'a> {
     now: i64,
 }
 
-/// An item as it is in the database now, with the generation of its last change.
-fn fetch(conn: &Connection, id: i64, path: &[u8]) -> Result<Option<(i64, Item)>> {
+/// Items as they are in the database now, each with the generation of its last change.
+fn fetch(conn: &Connection, ids: &[i64], path: &[u8]) -> Result<Vec<Option<(i64, Item)>>> {
     let mut statement = conn.prepare_cached(
         "SELECT key, value, created_at, updated_at, expires_at, version, seq FROM items WHERE id = ?",
     )?;
-    let mut rows = statement.query([id])?;
-    rows.next()?.map(|row| Ok((row.get(6)?, item(row, path)?))).transpose()
+    let path: Arc<[u8]> = path.into();
+    let mut one = |id: &i64| {
+        let mut rows = statement.query([id])?;
+        rows.next()?.map(|row| Ok((row.get(6)?, item(row, Arc::clone(&path))?))).transpose()
+    };
+    ids.iter().map(&mut one).collect()
 }
 
 /// Appends what the index finds. False when an item is no longer as the index shows it, which cannot be inside one
@@ -267,36 +271,34 @@ fn fetch(conn: &Connection, id: i64, path: &[u8]) -> Result<Option<(i64, Item)>>
 fn collect(
     index: &NamespaceIndex,
     asked: &Asked<'_>,
-    fetch: impl Fn(i64) -> Result<Option<(i64, Item)>>,
+    fetch: impl Fn(&[i64]) -> Result<Vec<Option<(i64, Item)>>>,
     found: &mut Vec<Scored>,
 ) -> Result<bool> {
     let Asked { query, vector, matcher, now } = asked;
     let mut same = true;
-    index.rank(&query.text, vector, (query.limit, query.min_score), matcher.is_some(), |id, score| {
-        let item = match index.kept(id) {
-            Some(item) => item,
-            None => match fetch(id)? {
-                Some((seq, item)) if seq <= index.generation() => {
-                    let item = Arc::new(item);
-                    index.keep(id, &item);
-                    item
+    index.rank(&query.text, vector, (query.limit, query.min_score), matcher.is_some(), |ranked| {
+        let before = found.len();
+        let mut items = index.kept(ranked.iter().map(|(id, _)| *id));
+        let places = items.iter_mut().zip(ranked).filter(|(place, _)| place.is_none());
+        let (places, missing): (Vec<_>, Vec<i64>) =
+            places.map(|(place, (id, _))| (place, id.cast_signed())).unzip();
+        if !missing.is_empty() {
+            for ((place, id), item) in places.into_iter().zip(&missing).zip(fetch(&missing)?) {
+                match item {
+                    Some((seq, item)) if seq <= index.generation() => {
+                        index.keep(*id, place.insert(Arc::new(item)));
+                    }
+                    _ => same = false,
                 }
-                _ => {
-                    same = false;
-                    return Ok(false);
-                }
-            },
-        };
-        if item.expires_at.is_some_and(|at| at <= *now) {
-            return Ok(false);
+            }
         }
-        if let Some(matcher) = matcher
-            && !matcher.accepts(&item.value)?
-        {
-            return Ok(false);
+        for (item, (_, score)) in items.into_iter().zip(ranked) {
+            let Some(item) = item.filter(|item| item.expires_at.is_none_or(|at| at > *now)) else { continue };
+            if matcher.as_ref().map_or(Ok(true), |matcher| matcher.accepts(&item.value))? {
+                found.push((item, *score));
+            }
         }
-        found.push((item, score));
-        Ok(true)
+        Ok(found.len() - before)
     })?;
     Ok(same)
 }

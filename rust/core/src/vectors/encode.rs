@@ -120,11 +120,14 @@ pub fn floats(unit: &[f32], pairs: bool, out: &mut Vec<Line>) {
     }
 }
 
+/// A number from -127 to 127 rounded, ties to even, as a signed byte. Added to 1.5 · 2²³ its last bits are the whole
+/// number; that takes one instruction for many at once, where rounding may be a call for each.
+pub fn code(value: f32) -> u8 {
+    (value + 12_582_912.0).to_bits() as u8
+}
+
 /// Rounds to codes from -127 to 127 times the returned scale, stored with `bias` flipped in.
 fn codes(unit: &[f32], bias: u8, out: &mut Vec<Line>) -> f32 {
-    /// Added to a small number, it leaves that number, rounded to even, in the lowest bits. Unlike a call of the rounding
-    /// function, which not every processor has as an instruction, this is done for many numbers at once.
-    const ROUND: f32 = 12_582_912.0;
     let mut lanes = [0.0f32; 16];
     let (parts, rest) = unit.as_chunks::<16>();
     for part in parts {
@@ -138,7 +141,7 @@ fn codes(unit: &[f32], bias: u8, out: &mut Vec<Line>) -> f32 {
     out.extend(unit.chunks(64).map(|c| {
         let mut line = [bias; 64];
         for (to, x) in line.iter_mut().zip(c) {
-            *to = ((x * inverse + ROUND).to_bits() as u8) ^ bias;
+            *to = code(x * inverse) ^ bias;
         }
         Line(line)
     }));
@@ -197,6 +200,15 @@ mod tests {
         }
         unit(&[0.0, -0.0], &mut out);
         assert_eq!(out, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_code_is_the_rounded_number() {
+        for step in -127_000..=127_000 {
+            let value = step as f32 / 1_000.0;
+            assert_eq!(code(value) as i8, value.round_ties_even() as i8, "{value}");
+        }
+        assert_eq!(code(127.000_01), 127);
     }
 
     #[test]

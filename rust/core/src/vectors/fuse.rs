@@ -2,6 +2,7 @@
 
 use super::index::VectorIndex;
 use super::options::Search;
+use super::sift::Mix;
 use super::table::Among;
 use super::topk::Hit;
 use super::{encode, fork};
@@ -12,15 +13,13 @@ const FIRST: usize = 256;
 
 /// A search for the rows with the largest `base(id) + weight · cosine`, taken as 0 to 1.
 #[derive(Debug)]
-pub struct Fusion<'a, B, N> {
+pub struct Fusion<'a, N> {
     /// How many at most.
     pub k: usize,
-    /// What a cosine of 1 is worth.
-    pub weight: f32,
-    /// What a row is worth besides: 0, and more for those in `raised`.
-    pub base: B,
-    /// The ids whose base is not 0, each once.
-    pub raised: &'a [u32],
+    /// What a cosine of 1 is worth, and what a row is worth besides.
+    pub mix: Mix<'a>,
+    /// The ids whose base is not 0, each once; without, it may be any.
+    pub raised: Option<&'a [u32]>,
     /// What the row of an id is called in the result; of equal ones the lower name comes first.
     pub name: N,
     /// Scan, even where a graph would be faster.
@@ -33,11 +32,7 @@ impl VectorIndex {
     ///
     /// # Errors
     /// `InvalidInput` if the query has the wrong size or a value that is not finite.
-    pub fn fuse<B: Fn(u64) -> f32, N: Fn(u64) -> u64>(
-        &self,
-        query: &[f32],
-        fusion: &Fusion<'_, B, N>,
-    ) -> Result<Vec<(u64, f32)>> {
+    pub fn fuse<N: Fn(u64) -> u64>(&self, query: &[f32], fusion: &Fusion<'_, N>) -> Result<Vec<(u64, f32)>> {
         encode::check(query, self.dimensions(), None)?;
         let mut unit = Vec::new();
         encode::unit(query, &mut unit);
@@ -45,9 +40,8 @@ impl VectorIndex {
         let state = self.shared.read();
         let table = &state.table;
         let query = table.query(&unit);
-        let total = |id: u64, cosine: f32| ((fusion.base)(id) + fusion.weight * cosine).clamp(0.0, 1.0);
-        let scan =
-            |among: Among<'_>| table.scan_by(&query, fusion.k, among, (fusion.weight, total), &fusion.name);
+        let mix = &fusion.mix;
+        let scan = |among: Among<'_>| table.scan_by(&query, fusion.k, among, mix, &fusion.name);
         // More than asked for: a graph finds the first of many more surely than the last of few.
         let wanted =
             Search { exact: fusion.exact, ..Search::best(fusion.k.saturating_mul(2).saturating_add(40)) };
@@ -60,13 +54,26 @@ impl VectorIndex {
                 let mut hits = scan(Among::Slots(&slots));
                 // No other row is nearer than the last of these: below the bar, words cannot lift it in.
                 let bar = |hits: &[Hit]| hits.get(fusion.k - 1).map_or(0.0, |hit| hit.score);
-                let least = fusion.weight * last.score;
+                let least = mix.weight * last.score;
                 let mut lifted: Vec<(f32, u32)> = Vec::new();
                 let first_bar = bar(&hits);
-                for id in fusion.raised {
-                    let best = (fusion.base)(u64::from(*id)) + least;
-                    if best >= first_bar && known.binary_search(&u64::from(*id)).is_err() {
-                        lifted.push((best, *id));
+                let mut lift = |id: u32, base: f32| {
+                    let best = base + least;
+                    if best >= first_bar && known.binary_search(&u64::from(id)).is_err() {
+                        lifted.push((best, id));
+                    }
+                };
+                match fusion.raised {
+                    Some(raised) => raised.iter().for_each(|id| lift(*id, mix.base(u64::from(*id)))),
+                    None => {
+                        for (ids, bases) in (0..).step_by(16).zip(mix.base.chunks(16)) {
+                            if bases.iter().fold(false, |any, base| any | (base + least >= first_bar)) {
+                                (ids..)
+                                    .zip(bases)
+                                    .filter(|(_, base)| **base > 0.0)
+                                    .for_each(|(id, base)| lift(id, *base));
+                            }
+                        }
                     }
                 }
                 if lifted.len() > 2 * FIRST {

@@ -149,7 +149,7 @@ impl VectorIndex {
             .map(|vector| {
                 let mut row = Encoded::default();
                 encode::unit(vector, &mut unit);
-                Table::encode(self.precision(), &unit, &mut row);
+                Table::encode(self.precision(), self.shared.rotation.as_deref(), &unit, &mut row);
                 row
             })
             .collect();

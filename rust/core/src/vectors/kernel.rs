@@ -13,8 +13,9 @@ use std::sync::OnceLock;
 use super::neon;
 use super::portable;
 use super::rows::Line;
+use super::signs::Look;
 #[cfg(target_arch = "x86_64")]
-use super::x86;
+use super::{x86, x86_signs};
 
 /// `out[i] = query · rows[i]`. For halves the query has two lines a row line, for floats one.
 pub type Floats = unsafe fn(query: &[Line], rows: &[&[Line]], out: &mut [f32]);
@@ -23,12 +24,21 @@ pub type Codes = unsafe fn(query: &[Line], rows: &[&[Line]], out: &mut [i32]);
 /// `Σ a(u8) · (b(u8) - 128)` and `Σ (b - 128)` over two rows of codes of `lines` lines.
 pub type Pair = unsafe fn(a: *const u8, b: *const u8, lines: usize) -> (i32, i32);
 
+/// What signs say of rows, in blocks of sixteen: for each row, with its factor and what it is worth besides, the estimate
+/// of its score and the most that it may be. See [`super::signs`].
+pub type Estimates = unsafe fn(
+    look: &Look,
+    blocks: &[Line],
+    factors_base: (&[f32], &[f32]),
+    middle_most: (&mut [f32], &mut [f32]),
+);
+
 /// One set of kernels.
 ///
 /// # Safety
 /// A member may only be called on a processor with the set's instructions, which
-/// [`Kernels::available`] guarantees for every set that it returns. `Floats` and `Codes` clip to
-/// the shortest of query, row and output by themselves; `Pair` reads `64 · lines` bytes of both.
+/// [`Kernels::available`] guarantees for every set that it returns. `Floats`, `Codes` and `Estimates` clip
+/// to the shortest of what they are given by themselves; `Pair` reads `64 · lines` bytes of both.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels {
     /// The instructions, for humans.
@@ -37,6 +47,7 @@ pub struct Kernels {
     pub(super) floats: Floats,
     pub(super) codes: Codes,
     pub(super) pair: Pair,
+    pub(super) signs: Estimates,
 }
 
 const PORTABLE: Kernels = Kernels {
@@ -45,6 +56,7 @@ const PORTABLE: Kernels = Kernels {
     floats: portable::floats,
     codes: portable::codes,
     pair: portable::pair,
+    signs: portable::signs,
 };
 
 impl Kernels {
@@ -62,6 +74,7 @@ impl Kernels {
                     name: "avx512vnni",
                     codes: x86::codes_vnni,
                     pair: x86::pair_vnni,
+                    signs: x86_signs::vnni,
                     ..x86::AVX512
                 });
             }

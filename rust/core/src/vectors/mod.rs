@@ -6,7 +6,7 @@
 //! of the exact rows; only which rows are found is approximate then.
 //!
 //! ```text
-//! index ── state: Table (rows ← kernel) + Links ── cache (a file)
+//! index ── state: Table (rows, signs ← kernel) + Links ── cache (a file)
 //!    └──── worker (one thread) ── Graph (usearch)
 //! ```
 
@@ -16,6 +16,7 @@ mod fork;
 mod fuse;
 mod graph;
 mod half;
+mod ids;
 mod index;
 mod kernel;
 mod links;
@@ -24,14 +25,19 @@ mod neon;
 mod options;
 mod portable;
 mod rows;
+mod sift;
+mod signs;
 mod stored;
 mod table;
 mod topk;
 mod worker;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "x86_64")]
+mod x86_signs;
 
 pub(crate) use fuse::Fusion;
+pub(crate) use sift::Mix;
 pub(crate) use stored::{pack, unpack};
 
 pub use encode::{MAX_DIMENSIONS, Precision};

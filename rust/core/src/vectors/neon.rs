@@ -8,8 +8,14 @@ use super::portable;
 use super::rows::Line;
 
 /// NEON; the codes use the plain loop, which compilers vectorise well here.
-pub const NEON: Kernels =
-    Kernels { name: "neon", halves, floats, codes: portable::codes, pair: portable::pair };
+pub const NEON: Kernels = Kernels {
+    name: "neon",
+    halves,
+    floats,
+    codes: portable::codes,
+    pair: portable::pair,
+    signs: portable::signs,
+};
 
 /// Four halves as four floats, one instruction (its intrinsic needs an unstable type).
 #[target_feature(enable = "neon")]

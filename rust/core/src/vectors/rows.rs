@@ -149,6 +149,17 @@ impl Rows {
         self.blocks.get(block)?.lines().get(start..start + self.row_lines)
     }
 
+    /// The row at `slot`, to be changed.
+    pub fn get_mut(&mut self, slot: usize) -> Option<&mut [Line]> {
+        let (block, start) = self.locate(slot);
+        self.blocks.get_mut(block)?.lines_mut().get_mut(start..start + self.row_lines)
+    }
+
+    /// All rows in slot order, as they lie together.
+    pub fn runs(&self) -> impl Iterator<Item = &[Line]> {
+        self.blocks.iter().map(Block::lines)
+    }
+
     /// All rows in slot order, one iterator a block.
     pub fn blocks(&self) -> impl Iterator<Item = std::slice::ChunksExact<'_, Line>> {
         self.blocks.iter().map(|block| block.lines().chunks_exact(self.row_lines))
@@ -177,14 +188,8 @@ impl Rows {
 
     /// Overwrites the row at `slot`, if there is one.
     pub fn set(&mut self, slot: usize, row: &[Line]) {
-        let (block, start) = self.locate(slot);
-        let lines = self.row_lines;
-        if let Some(target) =
-            self.blocks.get_mut(block).and_then(|block| block.lines_mut().get_mut(start..start + lines))
-        {
-            for (to, from) in target.iter_mut().zip(row) {
-                *to = *from;
-            }
+        for (to, from) in self.get_mut(slot).unwrap_or_default().iter_mut().zip(row) {
+            *to = *from;
         }
     }
 

@@ -1,12 +1,15 @@
 //! The exact rows: ids, slots, encoded vectors, and the scan over all or some of them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use super::encode::{self, Precision};
 use super::graph;
+use super::ids::IdHash;
 use super::kernel::Kernels;
 use super::rows::{Line, Rows};
+use super::sift::Mix;
+use super::signs::{self, Rotation, Signs};
 use super::topk::{Hit, TopK};
 
 /// Rows scored per call of a kernel: their scores stay in the first-level cache.
@@ -18,45 +21,11 @@ const CODES_PAY: usize = 1 << 21;
 /// What a cosine over codes may be off by. Rounding adds up to a spread of about 0.001; this is many times that.
 const CODES_ERR: f32 = 0.01;
 
-/// A multiply-and-fold hash for 64-bit ids, seeded so that ids cannot be chosen to collide.
-#[derive(Clone, Debug)]
-pub struct IdHash(u64);
-
-impl Default for IdHash {
-    fn default() -> Self {
-        Self(RandomState::new().hash_one(0u64) | 1)
-    }
-}
-
-/// The state of one [`IdHash`].
-#[derive(Debug)]
-pub struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-    fn write_u64(&mut self, value: u64) {
-        let product = u128::from(value ^ self.0) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-        self.0 = (product >> 64) as u64 ^ product as u64;
-    }
-}
-
-impl BuildHasher for IdHash {
-    type Hasher = IdHasher;
-    fn build_hasher(&self) -> IdHasher {
-        IdHasher(self.0)
-    }
-}
-
 /// Encoded query; which parts are filled follows the table's precision.
 #[derive(Debug)]
 pub struct Query {
+    /// As it was given.
+    pub(super) unit: Vec<f32>,
     floats: Vec<Line>,
     /// For tables with codes: the signed codes, their scale and their sum.
     codes: Option<(Vec<Line>, f32, i32)>,
@@ -68,6 +37,8 @@ pub struct Encoded {
     exact: Vec<Line>,
     codes: Vec<Line>,
     scale: f32,
+    signs: Vec<u32>,
+    factor: f32,
 }
 
 /// Rows scanned to answer a search.
@@ -84,10 +55,14 @@ pub enum Among<'a> {
 pub struct Table {
     dimensions: usize,
     precision: Precision,
-    kernels: Kernels,
+    pub(super) kernels: Kernels,
     exact: Rows,
     codes: Option<(Rows, Vec<f32>)>,
-    ids: Vec<u64>,
+    /// For the first look at tables with codes.
+    pub(super) signs: Option<(Arc<Rotation>, Signs)>,
+    pub(super) ids: Vec<u64>,
+    /// Whether every id is its slot.
+    pub(super) straight: bool,
     slots: HashMap<u64, u32, IdHash>,
 }
 
@@ -100,13 +75,18 @@ impl Table {
         };
         let codes =
             (precision == Precision::I8).then(|| (Rows::new(encode::code_lines(dimensions)), Vec::new()));
+        let signs = (precision == Precision::I8 && dimensions >= signs::LEAST)
+            .then(|| Arc::new(Rotation::new(dimensions)))
+            .map(|rotation| (Arc::clone(&rotation), Signs::new(rotation.lines())));
         Self {
             dimensions,
             precision,
             kernels,
             exact: Rows::new(lines),
             codes,
+            signs,
             ids: Vec::new(),
+            straight: true,
             slots: HashMap::default(),
         }
     }
@@ -134,12 +114,25 @@ impl Table {
     pub fn memory_bytes(&self) -> usize {
         let codes =
             self.codes.as_ref().map_or(0, |(rows, scales)| rows.memory_bytes() + scales.capacity() * 4);
+        let signs = self.signs.as_ref().map_or(0, |(_, signs)| signs.memory_bytes());
         // The map keeps one control byte beside each entry and fills to 7/8.
-        self.exact.memory_bytes() + codes + self.ids.capacity() * 8 + self.slots.capacity() * 8 / 7 * 17
+        self.exact.memory_bytes()
+            + codes
+            + signs
+            + self.ids.capacity() * 8
+            + self.slots.capacity() * 8 / 7 * 17
+    }
+
+    /// What turns vectors before their signs are taken, where the table keeps signs.
+    pub fn rotation(&self) -> Option<Arc<Rotation>> {
+        self.signs.as_ref().map(|(rotation, _)| Arc::clone(rotation))
     }
 
     /// Writes `unit` (of length 1 or 0) in the table's format.
-    pub fn encode(precision: Precision, unit: &[f32], out: &mut Encoded) {
+    pub fn encode(precision: Precision, rotation: Option<&Rotation>, unit: &[f32], out: &mut Encoded) {
+        if let Some(rotation) = rotation {
+            out.factor = rotation.encode(unit, &mut out.signs);
+        }
         match precision {
             Precision::F32 => encode::floats(unit, false, &mut out.exact),
             Precision::F16 => encode::halves(unit, &mut out.exact),
@@ -160,6 +153,9 @@ impl Table {
                     *scale = row.scale;
                 }
             }
+            if let Some((_, signs)) = &mut self.signs {
+                signs.put(slot as usize, &row.signs, row.factor);
+            }
             return slot;
         }
         let slot = self.ids.len() as u32;
@@ -168,6 +164,10 @@ impl Table {
             rows.push(&row.codes);
             scales.push(row.scale);
         }
+        if let Some((_, signs)) = &mut self.signs {
+            signs.put(slot as usize, &row.signs, row.factor);
+        }
+        self.straight &= id == u64::from(slot);
         self.ids.push(id);
         self.slots.insert(id, slot);
         slot
@@ -198,6 +198,10 @@ impl Table {
             rows.swap_remove(hole as usize);
             scales.swap_remove(hole as usize);
         }
+        if let Some((_, signs)) = &mut self.signs {
+            signs.swap_remove(hole as usize);
+        }
+        self.straight = self.ids.is_empty() || (self.straight && hole == last);
         if let Some(moved) = self.ids.get(hole as usize) {
             self.slots.insert(*moved, hole);
         }
@@ -213,16 +217,13 @@ impl Table {
             let (scale, sum) = encode::query_codes(unit, &mut lines);
             (lines, scale, sum)
         });
-        Query { floats, codes }
+        Query { unit: unit.to_vec(), floats, codes }
     }
 
     /// The exact best `k` among `among`, best first. With codes, the scan over them proposes and
     /// the exact rows decide.
     pub fn scan(&self, query: &Query, k: usize, min: f32, among: Among<'_>) -> Vec<Hit> {
-        let rows = match among {
-            Among::All => self.len(),
-            Among::Slots(slots) => slots.len(),
-        };
+        let rows = self.count(among);
         let proposals = k.saturating_mul(4).saturating_add(64);
         if let (Some((lines, _, sum)), Some((codes, scales))) = (&query.codes, &self.codes)
             && rows / 4 > proposals
@@ -260,14 +261,14 @@ impl Table {
         hits
     }
 
-    /// The best `k` among `among` by `total(id, cosine)`, best first; `name(id)` is what their hits are called, and of
-    /// equal ones the lower name comes first. `total` never grows by more than `slope` times what the cosine grows.
+    /// The best `k` among `among` by what `mix` makes of their cosines, best first; `name(id)` is what their hits are
+    /// called, and of equal ones the lower name comes first.
     pub fn scan_by(
         &self,
         query: &Query,
         k: usize,
         among: Among<'_>,
-        (slope, total): (f32, impl Fn(u64, f32) -> f32),
+        mix: &Mix<'_>,
         name: impl Fn(u64) -> u64,
     ) -> Vec<Hit> {
         let id = |slot: &u32| self.ids.get(*slot as usize).copied().unwrap_or_default();
@@ -277,15 +278,20 @@ impl Table {
                 // SAFETY: the kernels come from `Kernels::available`.
                 unsafe { kernel(&query.floats, rows, out) };
                 for (out, slot) in out.iter_mut().zip(slots) {
-                    *out = total(id(slot), out.clamp(-1.0, 1.0));
+                    *out = mix.total(id(slot), out.clamp(-1.0, 1.0));
                 }
             };
             self.collect(&self.exact, k, f32::NEG_INFINITY, among, score, &name)
         };
+        let worst = |hits: &[Hit]| hits.get(k.saturating_sub(1)).map(|hit| hit.score);
+        let sifted = match among {
+            Among::All => self.sift(&query.unit, k, mix, |slots| worst(&exact(Among::Slots(slots)))),
+            Among::Slots(_) => None,
+        };
+        let among = sifted.as_deref().map_or(among, Among::Slots);
         let proposals = k.saturating_add(k / 2 + 32);
-        if let (Some((lines, scale, sum)), Some((codes, scales)), Among::All) =
-            (&query.codes, &self.codes, among)
-            && self.len() / 4 > proposals
+        if let (Some((lines, scale, sum)), Some((codes, scales))) = (&query.codes, &self.codes)
+            && self.count(among) / 4 > proposals
         {
             let mut dots = [0i32; STRIDE];
             let offset = 128 * sum;
@@ -294,19 +300,26 @@ impl Table {
                 unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
                 for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
                     let scale = scale * scales.get(*slot as usize).copied().unwrap_or(0.0);
-                    *out = total(id(slot), (dot - offset) as f32 * scale);
+                    *out = mix.total(id(slot), (dot - offset) as f32 * scale);
                 }
             };
             let proposed = self.collect(codes, proposals, f32::NEG_INFINITY, among, score, |id| id);
             let slots: Vec<u32> = proposed.iter().filter_map(|hit| self.slot(hit.id)).collect();
             let hits = exact(Among::Slots(&slots));
-            let outside = proposed.last().map_or(0.0, |hit| hit.score) + slope * CODES_ERR;
-            if hits.get(k.saturating_sub(1)).is_some_and(|last| last.score > outside) {
+            let outside = proposed.last().map_or(0.0, |hit| hit.score) + mix.weight * CODES_ERR;
+            if worst(&hits).is_some_and(|last| last > outside) {
                 return hits;
             }
             // Too many are level with the last one for codes to tell them apart.
         }
         exact(among)
+    }
+
+    fn count(&self, among: Among<'_>) -> usize {
+        match among {
+            Among::All => self.len(),
+            Among::Slots(slots) => slots.len(),
+        }
     }
 
     /// Scores rows a stride at a time with `score(slots, rows, out)` and keeps the best under their names.

@@ -12,6 +12,7 @@ use super::fork;
 use super::graph::{Graph, GraphError};
 use super::links::Links;
 use super::options::Options;
+use super::signs::Rotation;
 use super::table::{Encoded, Table};
 
 /// Rows without a node that start the worker: a scan of so many costs less than a graph search.
@@ -69,6 +70,8 @@ enum Task {
 pub struct Shared {
     pub(super) dimensions: usize,
     pub(super) options: Options,
+    /// That of the table.
+    pub(super) rotation: Option<Arc<Rotation>>,
     pub(super) state: RwLock<State>,
     graph: RwLock<Option<Graph>>,
     /// The process whose thread works for this index; 0 for none. (A forked child has no threads.)
@@ -94,6 +97,7 @@ impl Shared {
         Self {
             dimensions,
             options,
+            rotation: table.rotation(),
             state: RwLock::new(State { table, serving: None, building: None }),
             graph: RwLock::new(None),
             worker: AtomicU32::new(0),

@@ -8,13 +8,20 @@ use std::arch::x86_64::*;
 
 use super::kernel::Kernels;
 use super::rows::Line;
+use super::x86_signs;
 
 /// AVX-512 F and BW.
 pub const AVX512: Kernels =
-    Kernels { name: "avx512", halves: halves_512, floats: floats_512, codes: codes_512, pair: pair_256 };
+    Kernels { name: "avx512", halves: halves_512, floats: floats_512, codes: codes_512, ..AVX2 };
 /// AVX2, FMA, F16C.
-pub const AVX2: Kernels =
-    Kernels { name: "avx2", halves: halves_256, floats: floats_256, codes: codes_256, pair: pair_256 };
+pub const AVX2: Kernels = Kernels {
+    name: "avx2",
+    halves: halves_256,
+    floats: floats_256,
+    codes: codes_256,
+    pair: pair_256,
+    signs: x86_signs::avx2,
+};
 
 /// Bytes ahead of the line in work that are asked for: enough for the distance to memory, few enough
 /// to stay in the first-level cache. The address may lie anywhere; a prefetch never faults.

@@ -1,0 +1,215 @@
+//! The first look at a table with codes: the rows that can be among the best, by the signs of all.
+
+use std::cell::RefCell;
+
+use super::signs::{LANES, Look};
+use super::table::Table;
+use super::topk::TopK;
+
+/// Rows from which a first look is shorter than a scan over codes.
+const LEAST: usize = 512;
+/// Rows for each one that is wanted, at least.
+const ROWS_FOR_ONE: usize = 16;
+/// Blocks looked at together: their estimates stay in the first-level cache.
+const BLOCKS: usize = 16;
+const GROUP: usize = BLOCKS * LANES;
+
+/// What a row is worth: `base` of its id (0 beyond the end) and `weight` times its cosine, together taken as 0 to 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Mix<'a> {
+    /// What a cosine of 1 is worth.
+    pub weight: f32,
+    /// What each row is worth besides, by id: 0 or more.
+    pub base: &'a [f32],
+}
+
+impl Mix<'_> {
+    /// What the row of `id` is worth besides its cosine.
+    pub fn base(&self, id: u64) -> f32 {
+        usize::try_from(id).ok().and_then(|at| self.base.get(at)).copied().unwrap_or(0.0)
+    }
+
+    /// What the row of `id` is worth.
+    pub fn total(&self, id: u64, cosine: f32) -> f32 {
+        (self.base(id) + self.weight * cosine).clamp(0.0, 1.0)
+    }
+}
+
+/// Kept from one look to the next.
+#[derive(Default)]
+struct Desk {
+    look: Look,
+    /// The most that each row's score may be.
+    most: Vec<f32>,
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::default();
+}
+
+impl Table {
+    /// The slots of all rows that can be among the best `k`, in order: with them a few in a million that cannot.
+    /// `None` where a look does not pay or leaves most of them. `kth` gives the score of the k-th best of some rows.
+    pub(super) fn sift(
+        &self,
+        unit: &[f32],
+        k: usize,
+        mix: &Mix<'_>,
+        kth: impl FnOnce(&[u32]) -> Option<f32>,
+    ) -> Option<Vec<u32>> {
+        let ((rotation, signs), kernel) = (self.signs.as_ref()?, self.kernels.signs);
+        let rows = self.len();
+        if rows < LEAST || rows / ROWS_FOR_ONE < k {
+            return None;
+        }
+        DESK.with_borrow_mut(|desk| {
+            let Desk { look, most } = desk;
+            look.ask(rotation, unit, mix.weight);
+            if most.len() < rows + GROUP {
+                most.resize(rows + GROUP, 0.0);
+            }
+            let mut top = TopK::new(k + k / 4 + 8, f32::NEG_INFINITY, rows);
+            let (mut middle, mut room) = ([0.0; GROUP], [0.0; GROUP]);
+            let mut first = 0;
+            for (blocks, factors) in signs.runs(BLOCKS) {
+                let bases = self.bases(mix, first, factors.len(), &mut room);
+                let most = most.get_mut(first..)?;
+                // SAFETY: the kernel comes from `Kernels::available`.
+                unsafe { kernel(look, blocks, (factors, bases), (&mut middle, most)) };
+                let live = middle.get(..factors.len().min(rows - first))?;
+                let mut bar = top.threshold();
+                for (group, slots) in live.chunks(LANES).zip((first as u64..).step_by(LANES)) {
+                    if group.iter().fold(false, |any, score| any | (*score > bar)) {
+                        group.iter().zip(slots..).for_each(|(score, slot)| top.offer(*score, slot));
+                        bar = top.threshold();
+                    }
+                }
+                first += factors.len();
+            }
+            let likely: Vec<u32> = top.into_sorted().iter().map(|hit| hit.id as u32).collect();
+            let bar = kth(&likely)?;
+            let mut left = Vec::with_capacity(4 * likely.len());
+            for (group, slots) in most.get(..rows)?.chunks(LANES).zip((0u32..).step_by(LANES)) {
+                if group.iter().fold(false, |any, most| any | (*most >= bar)) {
+                    left.extend(
+                        group.iter().zip(slots..).filter(|(most, _)| **most >= bar).map(|(_, slot)| slot),
+                    );
+                }
+            }
+            (left.len() < rows / 2).then_some(left)
+        })
+    }
+
+    /// What `count` rows from slot `first` on are worth besides their cosines; `room` where they do not lie together.
+    fn bases<'a>(&self, mix: &Mix<'a>, first: usize, count: usize, room: &'a mut [f32; GROUP]) -> &'a [f32] {
+        if mix.base.is_empty() {
+            return room;
+        }
+        if self.straight
+            && let Some(bases) = mix.base.get(first..first + count)
+        {
+            return bases;
+        }
+        let ids = self.ids.get(first..).unwrap_or_default();
+        for (place, id) in room.iter_mut().zip(ids.iter().map(Some).chain(std::iter::repeat(None))) {
+            *place = id.map_or(0.0, |id| mix.base(*id));
+        }
+        room
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::{Fusion, Options, Precision, VectorIndex};
+    use super::*;
+
+    const SIZE: usize = 384;
+
+    struct Noise(u64);
+
+    impl Noise {
+        fn next(&mut self) -> f32 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        }
+
+        fn below(&mut self, most: usize) -> usize {
+            ((self.next() + 1.0) / 2.0 * most as f32) as usize
+        }
+
+        /// Noise alone, or around a centre; `few` centres are the hard case, where all rows are level.
+        fn vector(&mut self, centres: &[Vec<f32>]) -> Vec<f32> {
+            let at = self.below(centres.len() + 1);
+            let centre = centres.get(at).cloned().unwrap_or_else(|| vec![0.0; SIZE]);
+            centre.into_iter().map(|value| value + 0.7 * self.next()).collect()
+        }
+    }
+
+    fn index(precision: Precision) -> VectorIndex {
+        VectorIndex::new(SIZE, Options { precision, ..Options::default() }).unwrap()
+    }
+
+    /// A table of halves knows neither codes nor signs: it scans the very rows that decide here.
+    #[test]
+    fn what_is_found_is_what_the_rows_give() {
+        for few in [0, 1, 30] {
+            let mut noise = Noise(few as u64 + 3);
+            let centres: Vec<Vec<f32>> =
+                (0..few).map(|_| (0..SIZE).map(|_| noise.next()).collect()).collect();
+            let (sifted, plain) = (index(Precision::I8), index(Precision::F16));
+            for step in 0..6_000 {
+                // Changes and removals, so that slots and ids part ways half way through.
+                let id = if step < 3_000 { step } else { noise.below(4_000) as u64 };
+                if step > 3_500 && step % 3 == 0 {
+                    assert_eq!(sifted.remove(id), plain.remove(id));
+                } else {
+                    let vector = noise.vector(&centres);
+                    sifted.replace(id, &vector).unwrap();
+                    plain.replace(id, &vector).unwrap();
+                }
+                if step % 211 != 210 {
+                    continue;
+                }
+                let query = noise.vector(&centres);
+                let mut base = vec![0.0; 4_000];
+                let raised: Vec<u32> = (0..noise.below(500)).map(|_| noise.below(4_000) as u32).collect();
+                for id in &raised {
+                    *base.get_mut(*id as usize).unwrap() = noise.next().abs() * 0.5;
+                }
+                for base in [&[][..], &base] {
+                    for k in [1, 12, 60] {
+                        let mix = Mix { weight: 0.5, base };
+                        let name = |id: u64| id ^ 5;
+                        let fusion = Fusion { k, mix, raised: None, name, exact: true };
+                        let found = sifted.fuse(&query, &fusion).unwrap();
+                        assert_eq!(found, plain.fuse(&query, &fusion).unwrap(), "{few} {step} {k}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_leaves_few_and_all_of_the_best() {
+        let mut noise = Noise(8);
+        let centres: Vec<Vec<f32>> = (0..40).map(|_| (0..SIZE).map(|_| noise.next()).collect()).collect();
+        let rows = index(Precision::I8);
+        for id in 0..4_000 {
+            rows.add(id, &noise.vector(&centres)).unwrap();
+        }
+        let mix = Mix { weight: 1.0, base: &[] };
+        for centre in &centres {
+            // Around a centre; noise alone is level with most of the rows.
+            let query: Vec<f32> = centre.iter().map(|value| value + 0.7 * noise.next()).collect();
+            let name = |id: u64| id;
+            let best = rows.fuse(&query, &Fusion { k: 10, mix, raised: None, name, exact: true }).unwrap();
+            let mut unit = Vec::new();
+            super::super::encode::unit(&query, &mut unit);
+            let bar = best.last().unwrap().1;
+            let left = rows.shared.read().table.sift(&unit, 10, &mix, |_| Some(bar)).unwrap();
+            assert!(left.len() < 800 && left.is_sorted());
+            assert!(best.iter().all(|(id, _)| left.contains(&(*id as u32))));
+        }
+    }
+}
