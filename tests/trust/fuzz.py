@@ -71,6 +71,8 @@ def argument(make: Make) -> Make:
 texts, numbers, strings = argument(text), argument(number), listed(text)
 flag = argument(one_of(True, False))
 now = argument(one_of(0, 1, 10**15, 2**62))
+models = argument(one_of("m", "m", "n"))
+index = argument(lambda d: _core.ConversationIndex(embedding="external", dimensions=DIMENSIONS))
 namespace = argument(lambda d: d.choice((("a",), ("a", "b"), "a", ("é", text(d)))))
 place = tupled(namespace, text)
 paths = argument(one_of(None, "one.db", "two.db", "sub", "sub/x", "", ":memory:"))
@@ -310,16 +312,19 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
     "LocalConversations": (
         [paths, argument(one_of(0.0, 0.01, 1.0))],
         {
-            "put": [listed(write, 2), argument(one_of("m", "m", "n")), now],
+            "put": [listed(write, 2), models, now],
             "state": [texts],
-            "changes": [texts, argument(lambda d: {d.randrange(4): d.randrange(4)})],
+            "changes": [texts, argument(lambda d: {d.randrange(4): d.randrange(4)}), numbers],
+            "pick": [texts, listed(tupled(number, listed(number)))],
+            "keep": [texts, models, tupled(number, number), index],
+            "restore": [texts, models, index],
             "known": [texts, listed(hashes)],
             "get": [texts, texts],
             "list": [argument(one_of(None, "a"))],
             "delete": [texts, argument(one_of(None, "a"))],
             "totals": [argument(one_of(None, "a"))],
             "pending": [],
-            "reembed": [argument(one_of("m", "n")), listed(tupled(number, number, vectors))],
+            "reembed": [models, listed(tupled(number, number, vectors))],
             "purge": [],
             "close": [],
         },
