@@ -13,13 +13,14 @@
 //! Numbers are in the machine's own order; a file from the other kind of machine is one of another version. The body
 //! has no structure of its own: what was put in comes out in the same order.
 //!
-//! Writing is [`Draft::begin`], [`Draft::fill`], [`Draft::publish`]; reading is [`open`]. Nothing is synced: a file that
+//! Writing is [`Draft::begin`], [`Draft::fill`], [`Draft::publish`]; reading is [`load`]. Nothing is synced: a file that
 //! a power cut has torn is noticed as any other damage is. No reader ever sees a file that is being written, and a
 //! draft that is dropped or whose process is killed has changed nothing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -28,6 +29,8 @@ const MAGIC: &[u8; 8] = b"AISNAP\r\n";
 const VERSION: u32 = 1;
 const FIXED: usize = 16;
 const SUM: usize = 16;
+/// The most bytes to tell what a file is about.
+const LONGEST: u32 = 4_096;
 /// Bytes read or written at once: they stay in the second-level cache while they are hashed.
 const PIECE: usize = 128 * 1024;
 
@@ -181,7 +184,8 @@ fn same_file(_: &File, path: &Path) -> bool {
 
 /// The bytes before the body.
 fn head(about: &[u8]) -> io::Result<Vec<u8>> {
-    let length = u32::try_from(about.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let length = u32::try_from(about.len()).ok().filter(|length| *length <= LONGEST);
+    let length = length.ok_or(io::ErrorKind::InvalidInput)?;
     let mut head = Vec::with_capacity(FIXED + about.len());
     head.extend_from_slice(MAGIC);
     head.extend_from_slice(&VERSION.to_ne_bytes());
@@ -217,9 +221,14 @@ impl Writer<'_> {
         self.values(values)
     }
 
-    /// What an iterator gives, with its count: for structures, field by field as arrays of numbers.
+    /// As [`Self::list`], from an iterator: for structures, field by field as arrays of numbers.
     pub fn each<T: Flat>(&mut self, values: impl ExactSizeIterator<Item = T>) -> io::Result<()> {
-        self.number(values.len() as u64)?;
+        self.counted(values.len(), values)
+    }
+
+    /// As [`Self::each`], where the iterator does not tell that it gives `count` values.
+    pub fn counted<T: Flat>(&mut self, count: usize, values: impl Iterator<Item = T>) -> io::Result<()> {
+        self.number(count as u64)?;
         let mut piece = Vec::with_capacity(1_024);
         for value in values {
             piece.push(value);
@@ -242,51 +251,94 @@ impl Writer<'_> {
 pub(crate) struct Reader {
     file: BufReader<File>,
     left: u64,
+    /// Compares the checksum meanwhile.
+    check: Check,
 }
 
-/// Opens the file at `path` if it is one, is about `about`, and is as it was written. Reads all of it.
-pub(crate) fn open(path: &Path, about: &[u8]) -> Option<Reader> {
-    let (mut file, size) = begins(path, about)?;
-    let mut hash = Xxh3::new();
-    let mut left = size.checked_sub(SUM as u64)?;
-    file.seek(SeekFrom::Start(0)).ok()?;
-    let mut piece = vec![0; PIECE];
-    while left > 0 {
-        let part = piece.get_mut(..usize::try_from(left).unwrap_or(PIECE).min(PIECE))?;
-        file.read_exact(part).ok()?;
-        hash.update(part);
-        left -= part.len() as u64;
-    }
-    let mut sum = [0; SUM];
-    file.read_exact(&mut sum).ok()?;
-    if sum != hash.digest128().to_le_bytes() {
+#[derive(Debug)]
+enum Check {
+    Running(JoinHandle<bool>),
+    Done(bool),
+}
+
+/// What `body` makes of the file at `path`, if there is one, it is about `about`, and it is as it was written.
+///
+/// The checksum is compared by a thread while `body` runs, for reading is most of the work of both. So what `body` takes
+/// out may be anything until [`Reader::is_sound`] has said that it is not, and nothing that `body` makes of an unsound
+/// file is returned: it has to take flat values out with bounds, which never harms, and to ask before it does more.
+pub(crate) fn load<T>(path: &Path, about: &[u8], body: impl FnOnce(&mut Reader) -> Option<T>) -> Option<T> {
+    let (mut file, there, size) = begins(path)?;
+    let start = (FIXED + about.len()) as u64;
+    let left = size.checked_sub(SUM as u64 + start)?;
+    if there != about {
         return None;
     }
-    let start = (FIXED + about.len()) as u64;
+    let check = start_check(&file, size - SUM as u64);
     file.seek(SeekFrom::Start(start)).ok()?;
-    Some(Reader { file: BufReader::with_capacity(PIECE, file), left: size - SUM as u64 - start })
+    let mut reader = Reader { file: BufReader::with_capacity(PIECE, file), left, check };
+    let made = body(&mut reader);
+    made.filter(|_| reader.is_sound())
 }
 
-/// Whether a file is about `about`, whole or not. Reads its beginning.
-#[cfg(test)]
-pub(crate) fn is_about(path: &Path, about: &[u8]) -> bool {
-    begins(path, about).is_some()
+/// Where a file can be read at two places at once and there is a thread to be had.
+#[cfg(unix)]
+fn start_check(file: &File, length: u64) -> Check {
+    use std::os::unix::fs::FileExt;
+    let Ok(other) = file.try_clone() else { return Check::Done(false) };
+    let check = move || is_right(length, |to, at| other.read_exact_at(to, at));
+    let thread = std::thread::Builder::new().name("ai-infra-checksum".to_owned());
+    match thread.spawn(check) {
+        Ok(running) => Check::Running(running),
+        Err(_) => Check::Done(is_right(length, |to, at| file.read_exact_at(to, at))),
+    }
 }
 
-fn begins(path: &Path, about: &[u8]) -> Option<(File, u64)> {
+#[cfg(not(unix))]
+fn start_check(mut file: &File, length: u64) -> Check {
+    Check::Done(is_right(length, |to, at| {
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(to)
+    }))
+}
+
+/// Whether the checksum behind the first `length` bytes is theirs.
+fn is_right(length: u64, mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>) -> bool {
+    let (mut hash, mut piece, mut at) = (Xxh3::new(), vec![0; PIECE], 0);
+    while at < length {
+        let part = usize::try_from(length - at).unwrap_or(PIECE).min(PIECE);
+        let Some(part) = piece.get_mut(..part) else { return false };
+        if read(part, at).is_err() {
+            return false;
+        }
+        hash.update(part);
+        at += part.len() as u64;
+    }
+    let mut sum = [0; SUM];
+    read(&mut sum, length).is_ok() && sum == hash.digest128().to_le_bytes()
+}
+
+/// What a file says that it is about, whole or not. Reads its beginning.
+pub(crate) fn about(path: &Path) -> Option<Vec<u8>> {
+    begins(path).map(|(_, about, _)| about)
+}
+
+fn begins(path: &Path) -> Option<(File, Vec<u8>, u64)> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let mut file = options.open(path).ok()?;
     let found = file.metadata().ok()?;
-    let wanted = head(about).ok()?;
-    if !found.is_file() || found.len() < (wanted.len() + SUM) as u64 {
+    let mut fixed = [0; FIXED];
+    file.read_exact(&mut fixed).ok()?;
+    let (start, length) = fixed.split_last_chunk::<4>()?;
+    let length = u32::from_ne_bytes(*length);
+    if !found.is_file() || length > LONGEST || start != head(&[]).ok()?.get(..start.len())? {
         return None;
     }
-    let mut there = vec![0; wanted.len()];
-    file.read_exact(&mut there).ok()?;
-    (there == wanted).then_some((file, found.len()))
+    let mut about = vec![0; length as usize];
+    file.read_exact(&mut about).ok()?;
+    Some((file, about, found.len()))
 }
 
 impl Reader {
@@ -325,10 +377,41 @@ impl Reader {
         String::from_utf8(self.list()?).ok()
     }
 
+    /// Whether the file is as it was written. Waits for the checksum.
+    pub fn is_sound(&mut self) -> bool {
+        let check = std::mem::replace(&mut self.check, Check::Done(false));
+        let sound = match check {
+            Check::Running(thread) => thread.join().unwrap_or(false),
+            Check::Done(sound) => sound,
+        };
+        self.check = Check::Done(sound);
+        sound
+    }
+
     /// Whether all has been taken out.
     pub fn is_done(&self) -> bool {
         self.left == 0
     }
+}
+
+/// What is made of a body that went through a file, and the hash of that.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub(crate) fn through_a_file<T>(
+    body: impl FnOnce(&mut Writer<'_>) -> io::Result<()>,
+    made: impl FnOnce(&mut Reader) -> Option<T>,
+) -> (Option<T>, u64) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("ai-infra-body-{}-{number}", std::process::id()));
+    let mut draft = Draft::begin(&path).unwrap().unwrap();
+    draft.fill(b"", body).unwrap();
+    draft.publish().unwrap();
+    let hash = xxhash_rust::xxh3::xxh3_64(&fs::read(&path).unwrap());
+    let made = load(&path, b"", made);
+    fs::remove_file(&path).unwrap();
+    (made, hash)
 }
 
 #[cfg(test)]
@@ -353,6 +436,10 @@ mod tests {
         }
     }
 
+    fn is_there(path: &Path, about: &[u8]) -> bool {
+        load(path, about, |_| Some(())).is_some()
+    }
+
     fn save(path: &Path, about: &[u8], values: &[u64]) {
         let mut draft = Draft::begin(path).unwrap().unwrap();
         draft
@@ -372,15 +459,19 @@ mod tests {
         let path = folder.0.join("a");
         let values: Vec<u64> = (0..50_000).collect();
         save(&path, b"about", &values);
-        let mut reader = open(&path, b"about").unwrap();
-        assert_eq!(reader.number(), Some(7));
-        assert_eq!(reader.list::<u64>(), Some(values.clone()));
-        let pairs: Vec<[u32; 2]> = reader.list().unwrap();
-        assert!(pairs.iter().zip(&values).all(|(pair, value)| *pair == [*value as u32, 1]));
-        assert!(!reader.is_done());
-        assert_eq!(reader.text().as_deref(), Some("é"));
-        assert!(reader.is_done() && reader.number().is_none() && reader.list::<u8>().is_none());
-        assert!(is_about(&path, b"about") && !is_about(&path, b"abour") && open(&path, b"abou").is_none());
+        let read = |reader: &mut Reader| {
+            assert_eq!(reader.number(), Some(7));
+            assert_eq!(reader.list::<u64>(), Some(values.clone()));
+            let pairs: Vec<[u32; 2]> = reader.list().unwrap();
+            assert!(pairs.iter().zip(&values).all(|(pair, value)| *pair == [*value as u32, 1]));
+            assert!(!reader.is_done());
+            assert_eq!(reader.text().as_deref(), Some("é"));
+            assert!(reader.is_done() && reader.number().is_none() && reader.list::<u8>().is_none());
+            Some(())
+        };
+        assert!(load(&path, b"about", read).is_some());
+        assert!(!is_there(&path, b"abour") && !is_there(&path, b"abou"));
+        assert_eq!(about(&path).as_deref(), Some(&b"about"[..]));
     }
 
     #[test]
@@ -391,13 +482,17 @@ mod tests {
         draft.fill(b"", |out| out.values(&[u64::MAX, u64::MAX / 8, 2, 0xff])).unwrap();
         draft.publish().unwrap();
         for skipped in 0..3 {
-            let mut reader = open(&path, b"").unwrap();
-            (0..skipped).for_each(|_| assert!(reader.number().is_some()));
-            assert_eq!(reader.list::<u64>(), None);
+            let read = |reader: &mut Reader| {
+                (0..skipped).for_each(|_| assert!(reader.number().is_some()));
+                Some(reader.list::<u64>())
+            };
+            assert_eq!(load(&path, b"", read), Some(None));
         }
-        let mut reader = open(&path, b"").unwrap();
-        reader.values(&mut [0_u64; 2]).unwrap();
-        assert_eq!(reader.text(), None, "no UTF-8");
+        let read = |reader: &mut Reader| {
+            reader.values(&mut [0_u64; 2]).unwrap();
+            Some(reader.text())
+        };
+        assert_eq!(load(&path, b"", read), Some(None), "no UTF-8");
     }
 
     #[test]
@@ -410,15 +505,15 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             fs::write(&bad, &flipped).unwrap();
-            assert!(open(&bad, b"about").is_none(), "bit {bit}");
+            assert!(!is_there(&bad, b"about"), "bit {bit}");
         }
         for length in 0..whole.len() {
             fs::write(&bad, &whole[..length]).unwrap();
-            assert!(open(&bad, b"about").is_none(), "{length} bytes");
+            assert!(!is_there(&bad, b"about"), "{length} bytes");
         }
         fs::write(&bad, [whole.as_slice(), b"\0"].concat()).unwrap();
-        assert!(open(&bad, b"about").is_none());
-        assert!(open(&folder.0, b"about").is_none() && open(&path, b"about").is_some());
+        assert!(!is_there(&bad, b"about"));
+        assert!(!is_there(&folder.0, b"about") && is_there(&path, b"about"));
     }
 
     #[test]
@@ -429,16 +524,16 @@ mod tests {
         let mut first = Draft::begin(&path).unwrap().unwrap();
         assert!(Draft::begin(&path).unwrap().is_none());
         first.fill(b"two", |out| out.number(1)).unwrap();
-        assert!(is_about(&path, b"one"));
+        assert!(about(&path).as_deref() == Some(b"one"));
         drop(first);
-        assert!(is_about(&path, b"one") && !temporary(&path).exists());
+        assert!(about(&path).as_deref() == Some(b"one") && !temporary(&path).exists());
         let taken = Draft::begin(&path).unwrap().unwrap();
         fs::remove_file(temporary(&path)).unwrap();
         assert!(taken.publish().is_err());
         // What a killed process has left is taken over.
         fs::write(temporary(&path), b"a rest that is longer than what comes").unwrap();
         save(&path, b"three", &[]);
-        assert!(open(&path, b"three").is_some() && fs::read_dir(&folder.0).unwrap().count() == 1);
+        assert!(is_there(&path, b"three") && fs::read_dir(&folder.0).unwrap().count() == 1);
     }
 
     #[test]

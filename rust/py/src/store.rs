@@ -309,7 +309,7 @@ impl LocalStore {
 
     /// Closes the store once the running operations are done.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.store.db().close());
+        py.detach(|| self.store.close());
     }
 }
 

@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Conversations;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recall::ConversationIndex;
 use crate::recall::keep::VERSION;
 use crate::snapshot::{self, Draft};
+use crate::store::make_folder;
 
 const PREFIX: &str = "conversations-";
 
@@ -26,19 +27,26 @@ impl Conversations {
     /// Takes the user's index from its file, in place of `index`; returns the user's row and the generation that it shows.
     /// `None`, with `index` as it was, where there is no file to be believed. Linear in the file.
     pub fn restore(&self, user_id: &str, model: &str, index: &mut ConversationIndex) -> Option<(i64, i64)> {
-        let folder = folder(self.db.path()?);
+        let folder = self.db.index_folder()?;
         let (user, newest, token) = self.db.read(|conn| named(conn, user_id)).ok()??;
-        let mut from = snapshot::open(&file(&folder, user), &about(user, &token, model, index))?;
-        let shown = i64::try_from(from.number()?).ok()?;
-        index.load(&mut from)?;
+        let about = about(user, &token, model, index);
+        let shown = snapshot::load(&file(&folder, user), &about, |from| {
+            // What is taken out goes into `index` at once, and is relied upon.
+            if !from.is_sound() {
+                return None;
+            }
+            let shown = i64::try_from(from.number()?).ok()?;
+            index.load(from)?;
+            Some(shown)
+        })?;
         (shown <= newest).then_some((user, shown))
     }
 
     /// Puts `index`, which shows `mark` (the user's row and generation), into the user's file. False where that could not be
     /// done, or the user's conversations have changed since: then the next process makes it again. Linear in its size.
     pub fn keep(&self, user_id: &str, model: &str, mark: (i64, i64), index: &ConversationIndex) -> bool {
-        let Some(path) = self.db.path() else { return false };
-        self.write(&folder(path), user_id, model, mark, index).unwrap_or(false)
+        let Some(folder) = self.db.index_folder() else { return false };
+        self.write(&folder, user_id, model, mark, index).unwrap_or(false)
     }
 
     fn write(
@@ -49,7 +57,7 @@ impl Conversations {
         (user, shown): (i64, i64),
         index: &ConversationIndex,
     ) -> io::Result<bool> {
-        make(folder)?;
+        make_folder(folder)?;
         let Some(mut draft) = Draft::begin(&file(folder, user))? else { return Ok(false) };
         let current = |conn: &Connection| -> Result<bool> {
             Ok(conn
@@ -79,35 +87,11 @@ impl Conversations {
 
     /// Removes a user's file, where there is one.
     pub(super) fn forget(&self, user: i64) {
-        if let Some(path) = self.db.path() {
-            let file = file(&folder(path), user);
+        if let Some(folder) = self.db.index_folder() {
+            let file = file(&folder, user);
             let _ = fs::remove_file(snapshot::temporary(&file));
             let _ = fs::remove_file(file);
         }
-    }
-
-    /// Removes the files of all users.
-    ///
-    /// # Errors
-    /// A file that is there and cannot be removed.
-    pub(super) fn forget_all(&self) -> Result<()> {
-        let Some(path) = self.db.path() else { return Ok(()) };
-        let Ok(entries) = fs::read_dir(folder(path)) else { return Ok(()) };
-        for entry in entries.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-                match fs::remove_file(entry.path()) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        let place = entry.path();
-                        return Err(Error::Storage(format!(
-                            "{} cannot be removed: {error}",
-                            place.display()
-                        )));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -127,24 +111,8 @@ pub(super) fn key(user: i64) -> String {
     format!("conversations.index.{user}")
 }
 
-fn folder(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-index");
-    PathBuf::from(name)
-}
-
 fn file(folder: &Path, user: i64) -> PathBuf {
     folder.join(format!("{PREFIX}{user}"))
-}
-
-fn make(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    }
 }
 
 /// What a file has to be about to be believed.

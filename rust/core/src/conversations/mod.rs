@@ -160,15 +160,12 @@ impl Conversations {
         &self.db
     }
 
-    /// Removes every trace of what was deleted: the file is rewritten without free pages, its log cut to nothing, and
-    /// the indexes beside it go.
+    /// Removes every trace of what was deleted; see [`Db::purge`].
     ///
     /// # Errors
-    /// [`crate::error::Error::StorageTimeout`] when another process keeps an old state open, and the storage errors.
+    /// As [`Db::purge`].
     pub fn purge(&self) -> Result<()> {
-        self.forget_all()?;
-        self.db.alone(|conn| Ok(conn.execute_batch("VACUUM")?))?;
-        self.db.truncate_log()
+        self.db.purge()
     }
 }
 

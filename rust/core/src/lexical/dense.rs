@@ -36,6 +36,12 @@ pub(super) fn is_common(postings: usize, documents: usize) -> bool {
 }
 
 impl Dense {
+    /// What follows from all postings.
+    pub fn of(postings: &Postings, documents: usize) -> Self {
+        let common = postings.iter().filter(|(_, list)| is_common(list.len(), documents));
+        Self { counts: common.map(|(term, list)| (term, spread(list))).collect() }
+    }
+
     /// The counts of a term by document, where they are kept.
     pub fn get(&self, term: u32) -> Option<&[u8]> {
         self.counts.get(&term)?.as_deref()

@@ -6,11 +6,14 @@
 //! document that are kept from one search to the next: no hashing, nothing allocated. Words that many documents have
 //! are added up for all documents in order (`dense`).
 
+use std::io;
+
 use super::dense::Dense;
 use super::postings::Postings;
 use super::stem::stem_into;
 use super::token::words;
 use super::vocab::Vocab;
+use crate::snapshot::{Reader, Writer};
 
 /// Removed documents that are carried along at least.
 const MARKED: usize = 64;
@@ -85,6 +88,46 @@ impl Documents {
     /// One past the largest number in use.
     pub(crate) fn bound(&self) -> usize {
         self.documents.len()
+    }
+
+    /// Whether there is a document of that number.
+    pub(crate) fn is_live(&self, document: u32) -> bool {
+        self.documents.get(document as usize).is_some_and(|held| held.live)
+    }
+
+    /// Puts everything into a snapshot.
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> io::Result<()> {
+        self.vocab.write(out)?;
+        self.postings.write(out)?;
+        let own = |held: &Document| if held.live { held.count } else { 0 };
+        let fields = self.documents.iter().map(|held| [held.length, own(held), u32::from(held.live)]);
+        out.each(fields)?;
+        let of = |held: &Document| self.terms.get(held.first..held.first + own(held) as usize);
+        let terms = self.documents.iter().flat_map(|held| of(held).unwrap_or_default()).copied();
+        out.counted(self.documents.iter().map(|held| own(held) as usize).sum(), terms)?;
+        out.list(&self.marked)?;
+        out.list(&self.free)
+    }
+
+    /// Takes out what [`Self::write`] has put in: the same numbers for the same documents, now and in future.
+    pub(crate) fn read(body: &mut Reader) -> Option<Self> {
+        let (vocab, postings) = (Vocab::read(body)?, Postings::read(body)?);
+        let (fields, terms): (Vec<[u32; 3]>, Vec<u32>) = (body.list()?, body.list()?);
+        let (marked, free) = (body.list()?, body.list()?);
+        let mut new = Self { vocab, postings, terms, marked, free, ..Self::default() };
+        let mut first = 0;
+        for [length, count, live] in fields {
+            let document = Document { length, count, first, live: live == 1 };
+            first += count as usize;
+            if document.live {
+                new.total += u64::from(length);
+                new.live += 1;
+            }
+            new.documents.push(document);
+            new.lengths.push(length.max(1) as f32);
+        }
+        new.dense = Dense::of(&new.postings, new.documents.len());
+        (first == new.terms.len()).then_some(new)
     }
 
     /// Adds a text and returns its number, which may be that of a document removed before. `each` is told its

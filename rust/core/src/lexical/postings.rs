@@ -4,6 +4,10 @@
 //! next list that needs as much, so a list lies in one piece, adding costs a constant on average, and less than
 //! half of the array is empty room. A list's order is that of adding.
 
+use std::io;
+
+use crate::snapshot::{Reader, Writer};
+
 /// A document and how often it has the term.
 pub(super) type Posting = (u32, u32);
 
@@ -33,6 +37,11 @@ impl Postings {
     pub fn get(&self, term: u32) -> &[Posting] {
         let list = self.lists.get(term as usize).copied().unwrap_or_default();
         self.heap.get(list.start..list.start + list.len as usize).unwrap_or_default()
+    }
+
+    /// The list of each term.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[Posting])> {
+        (0..self.lists.len() as u32).map(|term| (term, self.get(term)))
     }
 
     /// Appends to the list of a term.
@@ -75,6 +84,30 @@ impl Postings {
             next.heap.resize(start + slot.room(), (0, 0));
         }
         *self = next;
+    }
+
+    /// Puts the lists into a snapshot, without the room between them.
+    pub fn write(&self, out: &mut Writer<'_>) -> io::Result<()> {
+        out.each(self.lists.iter().map(|list| list.len))?;
+        let postings = self.iter().flat_map(|(_, list)| list).map(|(document, count)| [*document, *count]);
+        out.counted(self.lists.iter().map(|list| list.len as usize).sum(), postings)
+    }
+
+    /// Takes out what [`Self::write`] has put in.
+    pub fn read(body: &mut Reader) -> Option<Self> {
+        let (lengths, postings): (Vec<u32>, Vec<[u32; 2]>) = (body.list()?, body.list()?);
+        let mut new = Self { lists: Vec::with_capacity(lengths.len()), ..Self::default() };
+        new.heap.reserve(postings.len() + postings.len() / 2);
+        let mut rest = postings.as_slice();
+        for len in lengths {
+            let (own, others) = rest.split_at_checked(len as usize)?;
+            let list = List { start: new.heap.len(), len };
+            new.heap.extend(own.iter().map(|[document, count]| (*document, *count)));
+            new.heap.resize(list.start + list.room(), (0, 0));
+            new.lists.push(list);
+            rest = others;
+        }
+        rest.is_empty().then_some(new)
     }
 
     fn take(&mut self, room: usize) -> usize {

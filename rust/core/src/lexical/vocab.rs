@@ -1,6 +1,7 @@
 //! The distinct terms of an index, numbered: flat arrays by number, one string for all texts.
 
 use std::hash::RandomState;
+use std::io;
 use std::sync::LazyLock;
 
 use hashbrown::HashTable;
@@ -146,6 +147,47 @@ impl Vocab {
         (self.texts, self.waste) = (texts, 0);
     }
 
+    /// Puts the terms in use into a snapshot, with their numbers and nothing of those that are gone.
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> io::Result<()> {
+        let fields = |entry: &Entry| {
+            [entry.length, entry.row, entry.uses, u32::from(entry.dull) | u32::from(entry.function) << 1]
+        };
+        out.each(self.entries.iter().map(fields))?;
+        let mut texts = String::with_capacity(self.texts.len() - self.waste);
+        (0..self.entries.len() as u32).for_each(|id| texts.push_str(self.text(id)));
+        out.text(&texts)?;
+        out.list(&self.free)
+    }
+
+    /// Takes out what [`Self::write`] has put in.
+    pub(crate) fn read(body: &mut Reader) -> Option<Self> {
+        let fields: Vec<[u32; 4]> = body.list()?;
+        let (texts, free) = (body.text()?, body.list()?);
+        let mut new = Self { texts, free, ..Self::default() };
+        (new.entries, new.heads) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
+        let mut start = 0;
+        for [length, row, uses, flags] in fields {
+            let text = new.texts.get(start..start + length as usize)?;
+            new.heads.push(if uses > 0 { head(text) } else { 0 });
+            let (dull, function) = (flags & 1 == 1, flags & 2 == 2);
+            new.entries.push(Entry { start, length, row, uses, dull, function });
+            start += length as usize;
+        }
+        let (texts, entries) = (&new.texts, &new.entries);
+        let used = || (0_u32..).zip(entries).filter(|(_, entry)| entry.uses > 0);
+        new.ids.reserve(entries.len(), |id| hash(text_of(texts, entries, *id)));
+        for (id, _) in used() {
+            new.ids.insert_unique(hash(text_of(texts, entries, id)), id, |id| {
+                hash(text_of(texts, entries, *id))
+            });
+        }
+        let row = |id: &u32| row_hash(entries.get(*id as usize).map_or(NO_ROW, |entry| entry.row));
+        for (id, entry) in used().filter(|(_, entry)| entry.row != NO_ROW) {
+            new.by_row.insert_unique(row_hash(entry.row), id, row);
+        }
+        Some(new)
+    }
+
     pub(crate) fn id(&self, text: &str) -> Option<u32> {
         self.ids.find(hash(text), |id| self.text(*id) == text).copied()
     }
@@ -207,39 +249,6 @@ impl Vocab {
     /// How often each number is used, from 0 on.
     pub(crate) fn all_uses(&self) -> impl Iterator<Item = u32> {
         self.entries.iter().map(|entry| entry.uses)
-    }
-
-    /// Puts the terms into a file, with their numbers. Of what is free no text goes with them.
-    pub(crate) fn save(&self, out: &mut Writer<'_>) -> std::io::Result<()> {
-        out.each(self.entries.iter().map(|entry| [entry.uses, entry.length]))?;
-        let texts: String = (0..self.entries.len() as u32).map(|id| self.text(id)).collect();
-        out.text(&texts)
-    }
-
-    /// Takes terms out of a file.
-    pub(crate) fn load(from: &mut Reader) -> Option<Self> {
-        let entries: Vec<[u32; 2]> = from.list()?;
-        let texts = from.text()?;
-        let mut new = Self::default();
-        new.ids.reserve(entries.len(), |_| 0);
-        let mut free = Vec::new();
-        let mut rest = texts.as_str();
-        for (number, [uses, length]) in (0_u32..).zip(entries) {
-            if uses == 0 {
-                free.push(number);
-                new.entries.push(Entry { row: NO_ROW, ..Entry::default() });
-                new.heads.push(0);
-                continue;
-            }
-            let text;
-            (text, rest) = rest.split_at_checked(length as usize)?;
-            if new.intern(text) != number {
-                return None;
-            }
-            new.entries.get_mut(number as usize)?.uses = uses;
-        }
-        new.free = free;
-        rest.is_empty().then_some(new)
     }
 
     /// The terms in use.

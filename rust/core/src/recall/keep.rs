@@ -13,7 +13,7 @@ use crate::lexical::Vocab;
 use crate::snapshot::{Flat, Reader, Writer};
 
 /// Of this layout, and of everything that decides which terms and vectors a text has.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 const NOBODY: u32 = u32::MAX;
 
@@ -31,7 +31,7 @@ impl ConversationIndex {
             .filter_map(|(key, slot)| Some((key, self.slots.get(*slot as usize)?.as_ref()?)))
             .collect();
         out.values(&[kind, dimensions])?;
-        self.vocab.save(out)?;
+        self.vocab.write(out)?;
         out.each(sessions.iter().map(|(key, session)| session.counts(key)))?;
         out.each(sessions.iter().map(|(_, session)| session.date.map_or(0, pack)))?;
         let names: Vec<String> =
@@ -63,7 +63,7 @@ impl ConversationIndex {
         let mut new = Self::new(self.size, self.overlap, embedding).ok()?;
         new.weights = self.weights;
         new.related = self.related;
-        new.vocab = Vocab::load(from)?;
+        new.vocab = Vocab::read(from)?;
         let counts: Vec<[u32; 10]> = from.list()?;
         let dates: Vec<u64> = from.list()?;
         let names = from.text()?;

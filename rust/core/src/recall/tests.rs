@@ -176,7 +176,7 @@ impl Place {
     }
 
     fn load(&self, into: &mut ConversationIndex) -> Option<()> {
-        into.load(&mut crate::snapshot::open(&self.0, b"")?)
+        crate::snapshot::load(&self.0, b"", |from| into.load(from))
     }
 }
 

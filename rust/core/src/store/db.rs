@@ -92,7 +92,9 @@ impl Db {
             busy::start(timeout);
             open::first(&file)?
         };
-        Ok(Self::new(Some(file), timeout, conn))
+        let db = Self::new(Some(file), timeout, conn);
+        db.tidy();
+        Ok(db)
     }
 
     /// A database in memory: the same engine with nothing on disk.

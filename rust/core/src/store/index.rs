@@ -1,13 +1,14 @@
 //! The search index of one namespace: words and vectors in memory, caught up from the database before a search.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
 use super::items::Item;
 use super::models::read_vector;
+use super::snapshots::purges;
 use crate::embed;
 use crate::error::Result;
 use crate::lexical::{Documents, Gains};
@@ -29,18 +30,25 @@ const KEPT_ITEM: usize = 8 * 1024;
 /// The index of one namespace as it was at one generation. Text and vector of an item have the same number.
 #[derive(Debug, Default)]
 pub(super) struct NamespaceIndex {
-    ns_id: i64,
-    generation: i64,
+    pub(super) ns_id: i64,
+    pub(super) generation: i64,
     /// The highest id that any item of the store had then: a higher one is new.
-    newest: i64,
+    pub(super) newest: i64,
+    /// How often the database had been purged when the first of this was read.
+    pub(super) purged: i64,
     /// The item of each number.
-    ids: Vec<u64>,
-    by_id: HashMap<u64, u32>,
-    texts: Documents,
-    vectors: Option<VectorIndex>,
-    found: Mutex<Found>,
+    pub(super) ids: Vec<u64>,
+    pub(super) by_id: HashMap<u64, u32>,
+    pub(super) texts: Documents,
+    pub(super) vectors: Option<VectorIndex>,
+    /// Items that the latest reading has changed, and all since a file was last thought of.
+    pub(super) latest: usize,
+    pub(super) unsaved: AtomicUsize,
+    /// Whether there was a graph then.
+    pub(super) graph_noted: AtomicBool,
+    pub(super) found: Mutex<Found>,
     /// The [version](super::db::Db::version) of the database that it is known to show; 0 for none.
-    version: AtomicU64,
+    pub(super) version: AtomicU64,
 }
 
 /// A namespace as the database has it.
@@ -57,7 +65,7 @@ pub(super) struct State {
 
 /// Items that searches have found, as they are at the index's generation.
 #[derive(Debug, Default)]
-struct Found {
+pub(super) struct Found {
     items: HashMap<u64, Arc<Item>>,
     bytes: usize,
 }
@@ -103,6 +111,11 @@ impl NamespaceIndex {
         self.version.store(version.unwrap_or(0), Ordering::Release);
     }
 
+    /// Whether what it shows can be caught up to `state`.
+    pub fn is_before(&self, state: &State) -> bool {
+        self.ns_id == state.ns_id && (state.reset..=state.generation).contains(&self.generation)
+    }
+
     /// The generation it shows.
     pub fn generation(&self) -> i64 {
         self.generation
@@ -136,15 +149,17 @@ impl NamespaceIndex {
     /// Reads what changed since its own generation, which costs the changes and, after a deletion, a pass over
     /// the ids. `local`: vectors are computed here; otherwise they are read.
     pub fn catch_up(&mut self, conn: &Connection, state: &State, local: bool) -> Result<()> {
-        let State { ns_id, generation, deleted, reset } = *state;
-        if self.ns_id != ns_id || self.generation > generation || self.generation < reset {
-            *self = Self { ns_id, ..Self::default() };
+        let State { ns_id, generation, deleted, .. } = *state;
+        if !self.is_before(state) {
+            *self = Self { ns_id, purged: purges(conn)?, ..Self::default() };
         }
         self.found = Mutex::default();
+        self.latest = 0;
         if deleted > self.generation && !self.by_id.is_empty() {
             self.drop_deleted(conn)?;
         }
         let changed = self.changed(conn)?;
+        self.latest += changed.len();
         let mut statement = conn.prepare_cached(if local {
             "SELECT value FROM items WHERE id = ?"
         } else {
@@ -164,6 +179,7 @@ impl NamespaceIndex {
         }
         self.taken(&mut taking)?;
         self.generation = generation;
+        self.unsaved.fetch_add(self.latest, Ordering::Relaxed);
         Ok(())
     }
 
@@ -243,7 +259,7 @@ impl NamespaceIndex {
         let fitting = self.vectors.take().filter(|vectors| vectors.dimensions() == dimensions);
         let vectors = match fitting {
             Some(vectors) => vectors,
-            None => VectorIndex::new(dimensions, Options { precision: Precision::I8, ..Options::default() })?,
+            None => VectorIndex::new(dimensions, options())?,
         };
         let done = vectors.replace_many(&numbers, &values);
         self.vectors = Some(vectors);
@@ -267,6 +283,7 @@ impl NamespaceIndex {
             there.insert(row.get::<_, i64>(0)?.unsigned_abs());
         }
         let gone: Vec<u64> = self.by_id.keys().filter(|id| !there.contains(id)).copied().collect();
+        self.latest += gone.len();
         gone.into_iter().for_each(|id| self.drop_item(id));
         Ok(())
     }
@@ -343,6 +360,11 @@ impl NamespaceIndex {
         }
         Ok(ranked)
     }
+}
+
+/// How vectors are held.
+pub(super) fn options() -> Options {
+    Options { precision: Precision::I8, ..Options::default() }
 }
 
 fn lowest(ranked: &[(u64, f32)]) -> f32 {

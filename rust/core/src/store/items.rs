@@ -145,7 +145,7 @@ impl Store {
     /// # Errors
     /// The storage errors.
     pub fn delete(&self, keys: &[(Namespace, String)], now: i64) -> Result<Vec<bool>> {
-        self.db.write(|tx| {
+        let (found, gone) = self.db.write(|tx| {
             keep_ids(tx)?;
             let mut found = Vec::with_capacity(keys.len());
             let mut touched = HashMap::new();
@@ -166,9 +166,10 @@ impl Store {
                 }
                 found.push(row.is_some_and(|(_, live)| live));
             }
-            forget_empty(tx, touched.values().flatten().copied())?;
-            Ok(found)
-        })
+            Ok((found, forget_empty(tx, touched.values().flatten().copied())?))
+        })?;
+        self.db.drop_indexes(&gone);
+        Ok(found)
     }
 
     /// Deletes everything in a namespace, with `recursive` also below it; returns how many live items there were.
@@ -176,9 +177,10 @@ impl Store {
     /// # Errors
     /// The storage errors.
     pub fn clear(&self, namespace: &Namespace, recursive: bool, now: i64) -> Result<i64> {
-        self.db.write(|tx| {
+        let (count, gone) = self.db.write(|tx| {
             keep_ids(tx)?;
             let mut count = 0;
+            let mut gone = Vec::new();
             for (ns_id, _) in namespaces_in(tx, Some(namespace), recursive)? {
                 count += tx
                     .prepare_cached(
@@ -190,10 +192,12 @@ impl Store {
                 )?
                 .execute([ns_id])?;
                 tx.prepare_cached("DELETE FROM items WHERE ns_id = ?")?.execute([ns_id])?;
-                tx.prepare_cached("DELETE FROM namespaces WHERE id = ?")?.execute([ns_id])?;
+                gone.extend(forget_empty(tx, [ns_id])?);
             }
-            Ok(count)
-        })
+            Ok((count, gone))
+        })?;
+        self.db.drop_indexes(&gone);
+        Ok(count)
     }
 
     /// Deletes up to `limit` items that expired at or before `until`; returns how many.
@@ -201,7 +205,7 @@ impl Store {
     /// # Errors
     /// The storage errors.
     pub fn sweep(&self, until: i64, limit: i64) -> Result<usize> {
-        self.db.write(|tx| {
+        let (count, gone) = self.db.write(|tx| {
             let rows: Vec<(i64, i64)> = tx
                 .prepare_cached(
                     "SELECT id, ns_id FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
@@ -222,13 +226,14 @@ impl Store {
                 tx.prepare_cached("UPDATE namespaces SET gen = gen + 1, deleted = gen + 1 WHERE id = ?")?
                     .execute([ns_id])?;
             }
-            forget_empty(tx, touched)?;
-            Ok(rows.len())
-        })
+            Ok((rows.len(), forget_empty(tx, touched)?))
+        })?;
+        self.db.drop_indexes(&gone);
+        Ok(count)
     }
 
-    /// Removes what expired by `now` and every trace of what was deleted: the file is rewritten without free
-    /// pages, and the log is cut to nothing. Returns how many expired items went.
+    /// Removes what expired by `now` and every trace of what was deleted; see [`Db::purge`]. Returns how many expired
+    /// items went.
     ///
     /// # Errors
     /// [`crate::error::Error::StorageTimeout`] when another process keeps an old state open, and the storage errors.
@@ -242,8 +247,9 @@ impl Store {
             }
         }
         self.indexes.forget();
-        self.db.alone(|conn| Ok(conn.execute_batch("VACUUM")?))?;
-        self.db.truncate_log()?;
+        self.db.purge()?;
+        // Those that were made meanwhile are never saved.
+        self.indexes.forget();
         Ok(removed)
     }
 }
@@ -272,14 +278,20 @@ fn touch_once<'a>(
     Ok(id)
 }
 
-fn forget_empty(tx: &Transaction<'_>, ids: impl IntoIterator<Item = i64>) -> Result<()> {
+/// Forgets namespaces without items. Returns those of them whose index may lie in a file.
+fn forget_empty(tx: &Transaction<'_>, ids: impl IntoIterator<Item = i64>) -> Result<Vec<i64>> {
+    let mut saved = Vec::new();
     for id in ids {
-        tx.prepare_cached(
-            "DELETE FROM namespaces WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM items WHERE ns_id = ?1)",
-        )?
-        .execute([id])?;
+        let had: Option<bool> = tx
+            .prepare_cached(
+                "DELETE FROM namespaces WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM items WHERE ns_id = ?1)
+                 RETURNING snapshot IS NOT NULL",
+            )?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        saved.extend(had.filter(|had| *had).map(|_| id));
     }
-    Ok(())
+    Ok(saved)
 }
 
 /// The namespaces at `root` (with `recursive` at and below; all without a root), in the order of their parts.

@@ -20,6 +20,7 @@ const MIGRATIONS: &[Step] = &[
     (include_str!("sql/0003_conversations.sql"), nothing),
     (include_str!("sql/0004_writes.sql"), nothing),
     (include_str!("sql/0005_halves.sql"), halve),
+    (include_str!("sql/0006_snapshots.sql"), nothing),
 ];
 
 /// The schema this version writes (`PRAGMA user_version`).

@@ -10,6 +10,7 @@ mod filter;
 mod fork;
 mod index;
 mod items;
+mod keep;
 mod large;
 mod migrate;
 mod mirror;
@@ -20,6 +21,7 @@ mod put;
 mod read;
 mod search;
 mod sessions;
+mod snapshots;
 mod wanted;
 
 pub use db::Db;
@@ -34,3 +36,5 @@ pub use read::Listing;
 pub use search::{Query, Scored};
 pub use sessions::{Head, Sessions, Tail, Turn};
 pub use wanted::Wanted;
+
+pub(crate) use snapshots::make_folder;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
@@ -52,12 +53,14 @@ type Shared = Arc<RwLock<NamespaceIndex>>;
 pub(super) struct Indexes {
     pid: u32,
     loaded: Mutex<Loaded>,
+    /// The thread that saves an index.
+    saver: Mutex<Option<JoinHandle<()>>>,
     child: OnceLock<Box<Indexes>>,
 }
 
 impl Default for Indexes {
     fn default() -> Self {
-        Self { pid: process::id(), loaded: Mutex::default(), child: OnceLock::new() }
+        Self { pid: process::id(), loaded: Mutex::default(), saver: Mutex::default(), child: OnceLock::new() }
     }
 }
 
@@ -75,13 +78,27 @@ impl Indexes {
         *self.lock() = Loaded::default();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Loaded> {
+    fn here(&self) -> &Self {
         let pid = process::id();
         let mut here = self;
         while here.pid != pid {
             here = here.child.get_or_init(Box::default);
         }
-        here.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+        here
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loaded> {
+        self.here().loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread of this process that saves an index.
+    pub fn saver(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.here().saver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every index that is loaded.
+    pub fn all(&self) -> Vec<Shared> {
+        self.lock().by_path.values().map(|(shared, ..)| Arc::clone(shared)).collect()
     }
 
     fn get(&self, path: &[u8]) -> Shared {
@@ -192,9 +209,15 @@ impl Store {
             index.compared(self.db().version());
             collect(&index, asked, |ids| fetch(conn, ids, path), found).map(Some)
         })?;
+        let due = index.is_due();
         drop(index);
         match done {
-            Some(true) => return Ok(()),
+            Some(true) => {
+                if due {
+                    self.keep(&shared, false);
+                }
+                return Ok(());
+            }
             Some(false) => found.truncate(before),
             // Neither what was deleted nor a name that somebody made up stays in memory.
             None => {
@@ -205,6 +228,11 @@ impl Store {
         let mut index = shared.write().unwrap_or_else(PoisonError::into_inner);
         self.db().snapshot(|conn| {
             let Some(state) = self.state(conn, path, asked.vector)? else { return Ok(()) };
+            if index.is_blank()
+                && let Some(kept) = self.kept_index(conn, &state)?
+            {
+                *index = kept;
+            }
             if let Err(error) = index.catch_up(conn, &state, self.is_local()) {
                 *index = NamespaceIndex::default();
                 return Err(error);
@@ -212,9 +240,12 @@ impl Store {
             index.compared(self.db().version());
             collect(&index, asked, |ids| fetch(conn, ids, path), found).map(drop)
         })?;
-        let len = index.len();
+        let (len, due, new) = (index.len(), index.is_due(), index.is_new());
         drop(index);
         self.indexes.weigh(path, len);
+        if due {
+            self.keep(&shared, new);
+        }
         Ok(())
     }
 

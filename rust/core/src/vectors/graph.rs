@@ -8,7 +8,7 @@
 //! * Concurrent `add` leaves nodes unreachable: `add` takes `&mut self`.
 //! * Removal and renaming have open bugs: nodes are never removed; see `links`.
 //! * NaN is accepted: only checked and normalised vectors come here.
-//! * Its file has no checksum: see `cache`.
+//! * Its bytes have no checksum: see `cache`.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -32,6 +32,11 @@ pub struct GraphError;
 /// What usearch threw says nothing to a caller.
 fn ok<T, E>(result: Result<T, E>) -> Result<T, GraphError> {
     result.map_err(|_| GraphError)
+}
+
+/// Of the library, whose bytes no other version need understand.
+pub fn version() -> &'static str {
+    usearch::version()
 }
 
 /// Counts callers in and out; no more than `free` are inside.

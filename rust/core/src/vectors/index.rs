@@ -14,6 +14,7 @@ use super::topk::Hit;
 use super::worker::{Shared, State};
 use super::{cache, fork};
 use crate::error::{Error, Result};
+use crate::snapshot::{Reader, Writer};
 
 /// Vectors of one namespace, searched by cosine similarity.
 ///
@@ -274,6 +275,22 @@ impl VectorIndex {
     pub fn settle(&self, timeout: Duration) -> bool {
         Shared::tend(&self.shared);
         self.shared.settle(timeout)
+    }
+
+    /// Puts rows, codes and the graph, if there is one, into a snapshot. The caller sees to it that no row changes
+    /// meanwhile; searches go on.
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> io::Result<()> {
+        cache::write(&self.shared, out)
+    }
+
+    /// Takes out what [`Self::write`] has put in. `None` if that was an index of another precision.
+    pub(crate) fn read(options: Options, body: &mut Reader) -> Option<Self> {
+        let shared = Arc::new(cache::read(options, body)?);
+        if !body.is_sound() {
+            return None;
+        }
+        Shared::tend(&shared);
+        Some(Self { shared })
     }
 
     /// Writes the graph, if there is one, to `path`: to a temporary file beside it that is synced

@@ -6,7 +6,7 @@
 //! of the exact rows; only which rows are found is approximate then.
 //!
 //! ```text
-//! index ── state: Table (rows, signs ← kernel) + Links ── cache (a file)
+//! index ── state: Table (rows, signs ← kernel) + Links ── cache (in a snapshot)
 //!    └──── worker (one thread) ── Graph (usearch)
 //! ```
 
@@ -37,6 +37,7 @@ mod x86;
 mod x86_signs;
 
 pub(crate) use fuse::Fusion;
+pub(crate) use graph::version as graph_version;
 pub(crate) use sift::Mix;
 pub(crate) use stored::{pack, unpack};
 

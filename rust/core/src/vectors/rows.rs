@@ -6,6 +6,8 @@
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 
+use crate::snapshot::{Flat, Reader};
+
 /// Lines of one full block: 2 MiB, a huge page on x86-64 and ARM. With ordinary pages a scan of tens
 /// of megabytes waits for address translation half of its time.
 const BLOCK_LINES: usize = 2 * 1024 * 1024 / size_of::<Line>();
@@ -14,6 +16,15 @@ const BLOCK_LINES: usize = 2 * 1024 * 1024 / size_of::<Line>();
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Line(pub [u8; 64]);
+
+impl Default for Line {
+    fn default() -> Self {
+        Self([0; 64])
+    }
+}
+
+// SAFETY: 64 bytes, as large as its alignment.
+unsafe impl Flat for Line {}
 
 impl Line {
     /// A line of 32 little-endian halves.
@@ -139,6 +150,11 @@ impl Rows {
         self.len
     }
 
+    /// Lines of a row.
+    pub fn row_lines(&self) -> usize {
+        self.row_lines
+    }
+
     fn locate(&self, slot: usize) -> (usize, usize) {
         (slot / self.rows_per_block, slot % self.rows_per_block * self.row_lines)
     }
@@ -163,6 +179,33 @@ impl Rows {
     /// All rows in slot order, one iterator a block.
     pub fn blocks(&self) -> impl Iterator<Item = std::slice::ChunksExact<'_, Line>> {
         self.blocks.iter().map(|block| block.lines().chunks_exact(self.row_lines))
+    }
+
+    /// The lines of a block, in slot order; `None` past the last one.
+    pub fn block(&self, at: usize) -> Option<&[Line]> {
+        self.blocks.get(at).map(Block::lines)
+    }
+
+    /// `len` rows, taken out of a snapshot into which [every block](Self::block) was put.
+    pub fn read(row_lines: usize, len: usize, body: &mut Reader) -> Option<Self> {
+        let mut new = Self::new(row_lines);
+        while new.len < len {
+            let rows = (len - new.len).min(new.rows_per_block);
+            let lines = rows * new.row_lines;
+            let mut block = if new.len == 0 && lines <= BLOCK_LINES / 4 {
+                Block::Small(vec![Line::default(); lines])
+            } else {
+                let mut block = Block::huge(&[]);
+                if let Block::Huge(_, filled) = &mut block {
+                    *filled = lines;
+                }
+                block
+            };
+            body.values(block.lines_mut())?;
+            new.blocks.push(block);
+            new.len += rows;
+        }
+        Some(new)
     }
 
     /// Appends a row; `row` has exactly the table's number of lines.

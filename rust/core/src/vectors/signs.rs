@@ -8,10 +8,12 @@
 //! looked at again.
 //!
 //! Sixteen rows lie together: a line holds 32 dimensions of each, so that a kernel gets sixteen products at once and
-//! never adds up across a register. All of it follows from the rows: nothing here has to be kept.
+//! never adds up across a register. All of it follows from the vectors; a file keeps it because turning 100,000 of them takes
+//! longer than reading it.
 
 use super::encode::code;
 use super::rows::{Line, Rows};
+use crate::snapshot::Reader;
 
 /// Rows that lie together.
 pub const LANES: usize = 16;
@@ -191,6 +193,22 @@ impl Signs {
     /// No rows, of `lines` lines a block.
     pub fn new(lines: usize) -> Self {
         Self { blocks: Rows::new(lines), lines, factors: Vec::new(), len: 0 }
+    }
+
+    /// The factors of all rows, and zeros to the end of the last block of them.
+    pub fn factors(&self) -> &[f32] {
+        &self.factors
+    }
+
+    /// What [`Rows::block`] of the signs is.
+    pub fn block(&self, at: usize) -> Option<&[Line]> {
+        self.blocks.block(at)
+    }
+
+    /// `len` rows from a snapshot into which the factors and [every block](Self::block) were put.
+    pub fn read(lines: usize, len: usize, factors: Vec<f32>, body: &mut Reader) -> Option<Self> {
+        let blocks = Rows::read(lines, len.div_ceil(LANES), body)?;
+        (factors.len() == len.next_multiple_of(LANES)).then_some(Self { blocks, lines, factors, len })
     }
 
     /// Stores a row at `slot`, which exists or is the next one.

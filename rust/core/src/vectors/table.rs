@@ -56,14 +56,14 @@ pub struct Table {
     dimensions: usize,
     precision: Precision,
     pub(super) kernels: Kernels,
-    exact: Rows,
-    codes: Option<(Rows, Vec<f32>)>,
+    pub(super) exact: Rows,
+    pub(super) codes: Option<(Rows, Vec<f32>)>,
     /// For the first look at tables with codes.
     pub(super) signs: Option<(Arc<Rotation>, Signs)>,
     pub(super) ids: Vec<u64>,
     /// Whether every id is its slot.
     pub(super) straight: bool,
-    slots: HashMap<u64, u32, IdHash>,
+    pub(super) slots: HashMap<u64, u32, IdHash>,
 }
 
 impl Table {
