@@ -77,7 +77,11 @@ impl NamespaceIndex {
         body.values(&mut head)?;
         let [ns_id, generation, newest] = head;
         let (ids, texts): (Vec<u64>, _) = (body.list()?, Documents::read(body)?);
-        let vectors = if body.number()? == 1 { Some(VectorIndex::read(options(), body)?) } else { None };
+        let (vectors, graph) = if body.number()? == 1 {
+            VectorIndex::read(options(), body).map(|(v, g)| (Some(v), g))?
+        } else {
+            (None, false)
+        };
         let mut by_id = HashMap::with_capacity(texts.len());
         let live = (0_u32..).zip(&ids).filter(|(number, _)| texts.is_live(*number));
         by_id.extend(live.map(|(number, id)| (*id, number)));
@@ -85,7 +89,7 @@ impl NamespaceIndex {
             return None;
         }
         let new = Self { ns_id, generation, newest, purged, ids, by_id, texts, vectors, ..Self::default() };
-        new.noted();
+        new.graph_noted.store(graph, Ordering::Relaxed);
         Some(new)
     }
 }

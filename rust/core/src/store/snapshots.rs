@@ -118,8 +118,8 @@ impl Db {
                 thread::sleep(PAUSE);
             }
             let done = self.write_now(|tx| {
-                let there = "UPDATE namespaces SET snapshot = ? WHERE id = ?";
-                let known = purges(tx)? == count && tx.execute(there, params![token, ns_id])? == 1;
+                let sql = "UPDATE namespaces SET snapshot = ? WHERE id = ?";
+                let known = purges(tx)? == count && tx.execute(sql, params![token, ns_id])? == 1;
                 if known && let Some(draft) = draft.take() {
                     draft.publish().map_err(lost)?;
                 }

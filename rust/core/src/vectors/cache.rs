@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::encode::MAX_DIMENSIONS;
 use super::graph::{self, Graph};
@@ -52,9 +53,8 @@ impl Served {
     }
 }
 
-/// Puts the graph of a body into service. `ids` are those of the rows it was made from, in the order of their slots;
-/// without them the rows are as they were.
-fn read_graph(shared: &Shared, body: &mut Reader, ids: Option<&[u64]>) -> Option<()> {
+/// Puts the graph of a body into service. `ids` are those of the rows it was made from, in the order of their slots.
+fn read_graph(shared: &Shared, body: &mut Reader, ids: &[u64]) -> Option<()> {
     let nodes: Vec<u32> = body.list()?;
     let bytes: Vec<u8> = body.list()?;
     if !body.is_sound() {
@@ -68,16 +68,12 @@ fn read_graph(shared: &Shared, body: &mut Reader, ids: Option<&[u64]>) -> Option
     let _gate = fork::enter();
     let mut state = shared.write();
     let table = &state.table;
-    if ids.is_some_and(|ids| ids.len() != table.len()) {
+    if ids.len() != table.len() {
         return None;
     }
     let mut rows = Vec::with_capacity(nodes.len());
     for node in nodes {
-        rows.push(match ids {
-            _ if node == NONE => None,
-            Some(ids) => Some(table.slot(*ids.get(node as usize)?)?),
-            None => Some(node),
-        });
+        rows.push(if node == NONE { None } else { Some(table.slot(*ids.get(node as usize)?)?) });
     }
     let links = Links::of(table.len(), rows)?;
     let old = shared.install(&mut state, graph, links);
@@ -112,7 +108,7 @@ pub fn load(shared: &Shared, path: &Path, generation: u64) -> Option<()> {
     let claim = shared.claim()?; // with a build under way the file is not needed
     snapshot::load(path, &about(shared, generation), |body| {
         let ids: Vec<u64> = body.list()?;
-        read_graph(shared, body, Some(&ids))
+        read_graph(shared, body, &ids)
     })?;
     drop(claim);
     Some(())
@@ -196,7 +192,7 @@ pub fn write(shared: &Shared, out: &mut Writer<'_>) -> io::Result<()> {
 }
 
 /// See [`VectorIndex::read`](super::VectorIndex::read).
-pub fn read(options: Options, body: &mut Reader) -> Option<Shared> {
+pub fn read(options: Options, body: &mut Reader) -> Option<(Arc<Shared>, bool)> {
     let (dimensions, precision) = (body.size()?, body.number()?);
     if !(1..=MAX_DIMENSIONS).contains(&dimensions) || precision != options.precision as u64 {
         return None;
@@ -204,10 +200,25 @@ pub fn read(options: Options, body: &mut Reader) -> Option<Shared> {
     let shared = Shared::new(dimensions, options);
     let table = Table::new(dimensions, options.precision, options.kernels).read(body)?;
     shared.write().table = table;
-    if body.number()? == 1 {
-        read_graph(&shared, body, None)?;
+    let graph: Option<(Vec<u32>, Vec<u8>)> =
+        if body.number()? == 1 { Some((body.list()?, body.list()?)) } else { None };
+    if !body.is_sound() {
+        return None;
     }
-    Some(shared)
+    let shared = Arc::new(shared);
+    let had = graph.is_some();
+    if let Some((nodes, bytes)) = graph {
+        // usearch takes longer to make nodes of bytes than a scan of the rows takes: searches do not wait for it.
+        let rows = nodes.iter().map(|node| Some(*node).filter(|node| *node != NONE)).collect();
+        let links = Links::of(shared.read().table.len(), rows)?;
+        let (lines, kernels) = (encode::code_lines(dimensions), options.kernels);
+        Shared::adopt(&shared, links, move || {
+            Graph::load(lines, kernels, &bytes).ok().filter(|graph| graph.len() == nodes.len())
+        });
+    } else {
+        Shared::tend(&shared);
+    }
+    Some((shared, had))
 }
 
 #[cfg(test)]
@@ -217,6 +228,10 @@ mod tests {
 
     use crate::snapshot::{Reader, through_a_file};
     use crate::vectors::{Options, Precision, Search, VectorIndex};
+
+    fn exactly(k: usize) -> Search<'static> {
+        Search { exact: true, ..Search::best(k) }
+    }
 
     /// Of every precision, with and without a graph, in one block and in several.
     #[test]
@@ -241,7 +256,11 @@ mod tests {
             (0..count / 50).for_each(|id| assert!(index.remove(id * 6)));
             assert!(index.settle(Duration::from_secs(60)));
             let read = |body: &mut Reader| VectorIndex::read(options, body).filter(|_| body.is_done());
-            let again = through_a_file(|out| index.write(out), read).0.unwrap();
+            let (again, had_graph) = through_a_file(|out| index.write(out), read).0.unwrap();
+            assert_eq!(had_graph, index.has_graph());
+            // What is asked or changed before the graph is there is right as well.
+            assert_eq!(again.search(&[0.5; 150], exactly(9)), index.search(&[0.5; 150], exactly(9)));
+            assert!(again.settle(Duration::from_secs(60)));
             assert_eq!((again.len(), again.has_graph()), (index.len(), index.has_graph()));
             assert_eq!(index.has_graph(), graph_from < count as usize);
             for exact in [true, false] {

@@ -283,14 +283,10 @@ impl VectorIndex {
         cache::write(&self.shared, out)
     }
 
-    /// Takes out what [`Self::write`] has put in. `None` if that was an index of another precision.
-    pub(crate) fn read(options: Options, body: &mut Reader) -> Option<Self> {
-        let shared = Arc::new(cache::read(options, body)?);
-        if !body.is_sound() {
-            return None;
-        }
-        Shared::tend(&shared);
-        Some(Self { shared })
+    /// Takes out what [`Self::write`] has put in, and whether there was a graph: it serves some time later. `None` if
+    /// that was an index of another precision, or is not as it was written.
+    pub(crate) fn read(options: Options, body: &mut Reader) -> Option<(Self, bool)> {
+        cache::read(options, body).map(|(shared, graph)| (Self { shared }, graph))
     }
 
     /// Writes the graph, if there is one, to `path`: to a temporary file beside it that is synced

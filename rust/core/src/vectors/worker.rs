@@ -159,7 +159,26 @@ impl Shared {
         let Some(claim) = this.claim() else { return };
         let shared = Arc::downgrade(this);
         let thread = std::thread::Builder::new().name("ai-infra-vectors".to_owned());
-        if thread.spawn(move || work(&shared)).is_ok() {
+        if thread.spawn(move || work(&shared, None)).is_ok() {
+            std::mem::forget(claim); // the thread gives it up
+        }
+    }
+
+    /// Puts the graph that `made` gives into service, in the background. `links` are its nodes for the rows as they are
+    /// now; changes are noted there from here on. If there is none after all, or no thread, one is built.
+    pub fn adopt(this: &Arc<Self>, links: Links, made: impl FnOnce() -> Option<Graph> + Send + 'static) {
+        let Some(claim) = this.claim() else { return };
+        {
+            let _gate = fork::enter();
+            this.write().building = Some(links);
+        }
+        let shared = Arc::downgrade(this);
+        let thread = std::thread::Builder::new().name("ai-infra-vectors".to_owned());
+        let body = move || {
+            let graph = made();
+            work(&shared, graph);
+        };
+        if thread.spawn(body).is_ok() {
             std::mem::forget(claim); // the thread gives it up
         }
     }
@@ -272,8 +291,7 @@ impl Shared {
 }
 
 /// The thread: works as long as the index lives and has something to do.
-fn work(index: &Weak<Shared>) {
-    let mut private = None;
+fn work(index: &Weak<Shared>, mut private: Option<Graph>) {
     while let Some(shared) = index.upgrade() {
         match shared.step(&mut private) {
             Ok(true) => {}
