@@ -46,13 +46,6 @@ fn served(shared: &Shared) -> Option<Served> {
     })
 }
 
-impl Served {
-    fn write(&self, out: &mut Writer<'_>) -> io::Result<()> {
-        out.list(&self.nodes)?;
-        out.list(&self.graph)
-    }
-}
-
 /// Puts the graph of a body into service. `ids` are those of the rows it was made from, in the order of their slots.
 fn read_graph(shared: &Shared, body: &mut Reader, ids: &[u64]) -> Option<()> {
     let nodes: Vec<u32> = body.list()?;
@@ -97,7 +90,8 @@ pub fn save(shared: &Shared, path: &Path, generation: u64) -> io::Result<bool> {
     let Some(mut draft) = Draft::begin(path)? else { return Ok(false) };
     draft.fill(&about(shared, generation), |out| {
         out.list(&served.ids)?;
-        served.write(out)
+        out.list(&served.nodes)?;
+        out.list(&served.graph)
     })?;
     draft.publish()?;
     Ok(true)
@@ -185,7 +179,8 @@ pub fn write(shared: &Shared, out: &mut Writer<'_>) -> io::Result<()> {
     match served(shared).filter(|served| served.ids == ids) {
         Some(served) => {
             out.number(1)?;
-            served.write(out)
+            out.later(served.graph);
+            out.list(&served.nodes)
         }
         None => out.number(0),
     }
@@ -200,20 +195,21 @@ pub fn read(options: Options, body: &mut Reader) -> Option<(Arc<Shared>, bool)> 
     let shared = Shared::new(dimensions, options);
     let table = Table::new(dimensions, options.precision, options.kernels).read(body)?;
     shared.write().table = table;
-    let graph: Option<(Vec<u32>, Vec<u8>)> =
-        if body.number()? == 1 { Some((body.list()?, body.list()?)) } else { None };
+    let nodes: Option<Vec<u32>> = if body.number()? == 1 { Some(body.list()?) } else { None };
     if !body.is_sound() {
         return None;
     }
     let shared = Arc::new(shared);
-    let had = graph.is_some();
-    if let Some((nodes, bytes)) = graph {
-        // usearch takes longer to make nodes of bytes than a scan of the rows takes: searches do not wait for it.
-        let rows = nodes.iter().map(|node| Some(*node).filter(|node| *node != NONE)).collect();
+    let had = nodes.is_some();
+    if let (Some(nodes), Some(bytes)) = (nodes, body.later()) {
+        // Reading them and making nodes of them takes longer than scans of the rows do: no search waits for it.
+        let rows: Vec<_> = nodes.into_iter().map(|node| Some(node).filter(|node| *node != NONE)).collect();
+        let count = rows.len();
         let links = Links::of(shared.read().table.len(), rows)?;
         let (lines, kernels) = (encode::code_lines(dimensions), options.kernels);
         Shared::adopt(&shared, links, move || {
-            Graph::load(lines, kernels, &bytes).ok().filter(|graph| graph.len() == nodes.len())
+            let graph = Graph::load(lines, kernels, &bytes.read()?).ok()?;
+            (graph.len() == count).then_some(graph)
         });
     } else {
         Shared::tend(&shared);
