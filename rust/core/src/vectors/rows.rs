@@ -4,7 +4,7 @@
 //! a tail; what lies beyond the last dimension is padding that contributes nothing to a product.
 //! Slots are dense: removal moves the last row into the hole.
 
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::alloc::{Layout, alloc, handle_alloc_error};
 
 use crate::snapshot::{Flat, Reader};
 
@@ -63,12 +63,14 @@ impl Block {
         // SAFETY: the layout's size is not zero; all bytes zero are a valid `Huge`; the box frees
         // the memory with the same layout and allocator.
         let mut block = unsafe {
-            let memory = alloc_zeroed(layout);
+            let memory = alloc(layout);
             if memory.is_null() {
                 handle_alloc_error(layout);
             }
+            // Before it is touched: what has pages already keeps them.
             #[cfg(target_os = "linux")]
             libc::madvise(memory.cast(), layout.size(), libc::MADV_HUGEPAGE);
+            memory.write_bytes(0, layout.size());
             Box::from_raw(memory.cast::<Huge>())
         };
         block.0.iter_mut().zip(lines).for_each(|(to, from)| *to = *from);
