@@ -113,7 +113,9 @@ def fill_langgraph(path: Path, data: Data) -> None:
 
     class Lists:
         def embed_documents(self, texts: Any) -> list[Any]:
-            return [vector.tolist() for vector in data.embed_documents(texts)]
+            # SqliteStore embeds the whole value as JSON.
+            plain = [json.loads(text)["text"] for text in texts]
+            return [vector.tolist() for vector in data.embed_documents(plain)]
 
     with _langgraph(path, Lists(), data.vectors.shape[1]) as store:
         store.setup()
