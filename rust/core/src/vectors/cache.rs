@@ -121,7 +121,7 @@ impl Table {
         match part {
             Part::Exact => self.exact.block(at),
             Part::Codes => self.codes.as_ref()?.0.block(at),
-            Part::Signs => self.signs.as_ref()?.1.block(at),
+            Part::Signs => self.signs.as_ref()?.1.blocks.block(at),
         }
     }
 
@@ -151,7 +151,7 @@ pub fn write(shared: &Shared, out: &mut Writer<'_>) -> io::Result<()> {
         let _gate = fork::enter();
         let table = &shared.read().table;
         let scales = table.codes.as_ref().map_or(Vec::new(), |(_, scales)| scales.clone());
-        let factors = table.signs.as_ref().map_or(Vec::new(), |(_, signs)| signs.factors().to_vec());
+        let factors = table.signs.as_ref().map_or(Vec::new(), |(_, signs)| signs.factors.clone());
         (table.ids().to_vec(), scales, factors)
     };
     out.values(&[shared.dimensions as u64, shared.options.precision as u64])?;

@@ -182,10 +182,10 @@ pub fn rate(
 /// The signs of rows, by slot.
 #[derive(Debug)]
 pub struct Signs {
-    blocks: Rows,
+    pub(super) blocks: Rows,
     lines: usize,
     /// One a row, and zeros to the end of the last block.
-    factors: Vec<f32>,
+    pub(super) factors: Vec<f32>,
     len: usize,
 }
 
@@ -195,17 +195,7 @@ impl Signs {
         Self { blocks: Rows::new(lines), lines, factors: Vec::new(), len: 0 }
     }
 
-    /// The factors of all rows, and zeros to the end of the last block of them.
-    pub fn factors(&self) -> &[f32] {
-        &self.factors
-    }
-
-    /// What [`Rows::block`] of the signs is.
-    pub fn block(&self, at: usize) -> Option<&[Line]> {
-        self.blocks.block(at)
-    }
-
-    /// `len` rows from a snapshot into which the factors and [every block](Self::block) were put.
+    /// `len` rows from a snapshot into which the factors and every block were put.
     pub fn read(lines: usize, len: usize, factors: Vec<f32>, body: &mut Reader) -> Option<Self> {
         let blocks = Rows::read(lines, len.div_ceil(LANES), body)?;
         (factors.len() == len.next_multiple_of(LANES)).then_some(Self { blocks, lines, factors, len })
