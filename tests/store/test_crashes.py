@@ -168,6 +168,29 @@ print("done")
 """
 
 
+def test_fork_beside_the_first_search(tmp_path: Path) -> None:
+    # The first search of a process makes tables of words: a child that was forked meanwhile would wait for them for ever.
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path) as store:
+        store.put_many([("a", str(n), {"text": f"word {n}"}) for n in range(50)])
+    code = """
+import os, threading
+store = MemoryStore.sqlite(path)
+thread = threading.Thread(target=lambda: store.search("a", "first words"))
+thread.start()
+pids = []
+for _ in range(12):
+    pid = os.fork()
+    if not pid:
+        os._exit(len(store.search("a", "word 17")))
+    pids.append(pid)
+thread.join()
+print({os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids})
+"""
+    for _ in range(20):
+        assert run(code, path).strip() == "{10}"
+
+
 def test_fork_while_threads_write(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     done = subprocess.run(

@@ -16,3 +16,12 @@ pub mod store;
 pub mod tokens;
 pub mod validate;
 pub mod vectors;
+
+/// Makes what is otherwise made at its first use. To be called before a fork: if another thread were in the middle of it
+/// then, the child, which does not have that thread, would wait for it for ever.
+fn make_all() {
+    lexical::make_all();
+    embed::make_all();
+    recall::make_all();
+    vectors::make_all();
+}

@@ -26,3 +26,9 @@ pub(crate) use query::Query;
 pub(crate) use stop::is_function_word;
 pub(crate) use token::words;
 pub(crate) use vocab::Vocab;
+
+/// See [`crate::make_all`].
+pub(crate) fn make_all() {
+    stop::make_all();
+    vocab::make_all();
+}

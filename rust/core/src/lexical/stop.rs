@@ -76,6 +76,13 @@ static OTHER_WORDS: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
     lists
 });
 
+/// See [`crate::make_all`].
+pub(super) fn make_all() {
+    LazyLock::force(&ENGLISH_STEMS);
+    LazyLock::force(&QUESTION_STEMS);
+    LazyLock::force(&OTHER_WORDS);
+}
+
 fn lists_with(word: &str) -> u32 {
     OTHER_WORDS.get(word).copied().unwrap_or(0)
 }

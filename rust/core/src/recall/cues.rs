@@ -80,6 +80,12 @@ const NUMBERS: &str = "one two three four five six seven eight nine ten eleven t
 static TIME_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| TIMES.split_whitespace().collect());
 static NUMBER_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| NUMBERS.split_whitespace().collect());
 
+/// See [`crate::make_all`].
+pub(super) fn make_all() {
+    LazyLock::force(&TIME_SET);
+    LazyLock::force(&NUMBER_SET);
+}
+
 /// What a question's form asks for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked {

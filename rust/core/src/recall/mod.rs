@@ -21,6 +21,11 @@ use crate::error::{Error, Result};
 use crate::lexical::Vocab;
 use session::Session;
 
+/// See [`crate::make_all`].
+pub(crate) fn make_all() {
+    cues::make_all();
+}
+
 /// Messages longer than this many bytes are indexed in passages of at most this size.
 pub const PASSAGE: usize = 900;
 

@@ -41,6 +41,7 @@ pub(super) fn passed_the_gate() -> bool {
 /// To be called in the forking thread right before `fork()`: waits for running operations and closes every
 /// connection to a file. Pair it with [`after_fork`] in parent and child.
 pub fn before_fork() {
+    crate::make_all();
     let gate = GATE.write().unwrap_or_else(PoisonError::into_inner);
     let known: Vec<_> =
         OPEN.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();

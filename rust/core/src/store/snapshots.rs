@@ -1,6 +1,7 @@
 //! Indexes in files beside the database, each a [snapshot](crate::snapshot) that can be done without.
 //!
-//! The folder `<database>-index` holds one file for each large index of a namespace (and of a user's conversations). What makes a file believable is a token: 16
+//! The folder `<database>-index` holds one file for each large index of a namespace (and of a user's conversations).
+//! What makes a file believable is a token: 16
 //! random bytes that are written into the row of what is indexed, in the transaction in which the file gets its name,
 //! and into the file. A row that has the token has come from the row of that moment, and the index was that row's or an
 //! older one's: catching it up is right. So a database that was restored, copied, deleted or filled anew, or an index

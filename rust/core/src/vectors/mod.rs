@@ -45,3 +45,9 @@ pub use encode::{MAX_DIMENSIONS, Precision};
 pub use index::VectorIndex;
 pub use kernel::Kernels;
 pub use options::{Filter, GRAPH_FROM, Options, Search};
+
+/// See [`crate::make_all`].
+pub(crate) fn make_all() {
+    Kernels::best();
+    drop(fork::enter());
+}
