@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from contextlib import suppress
@@ -61,8 +63,16 @@ class Server:
         )
 
     def start(self) -> None:
-        """Start it again."""
-        self._server.ensure_postgres_running()
+        """Start it again. What is left of a killed one may hold its memory for a moment more."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self._server.ensure_postgres_running()
+                return
+            except subprocess.CalledProcessError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def end(self) -> None:
         """Stop it for good and remove its folder."""

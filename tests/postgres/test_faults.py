@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import itertools
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -28,6 +32,22 @@ def durable() -> Iterator[Server]:
     server.end()
 
 
+def where(threads: list[threading.Thread], loops: list[asyncio.AbstractEventLoop]) -> str:
+    """What threads that have not ended are doing, and the tasks of loops among them; empty when all have."""
+    told = io.StringIO()
+    frames = sys._current_frames()
+    for thread in threads:
+        if thread.is_alive():
+            traceback.print_stack(frames.get(thread.ident or 0), file=told)
+    if told.getvalue():
+        for task in itertools.chain.from_iterable(map(asyncio.all_tasks, loops)):
+            waits: Any = task.get_coro()
+            while waits is not None:
+                print(waits, file=told)
+                waits = getattr(waits, "cr_await", None)
+    return told.getvalue()
+
+
 def test_twenty_restarts_lose_nothing_and_raise_nothing(durable: Server) -> None:
     url = durable.url
     store, astore = MemoryStore.postgres(url), MemoryStore.postgres(url)
@@ -37,6 +57,7 @@ def test_twenty_restarts_lose_nothing_and_raise_nothing(durable: Server) -> None
     acknowledged: list[tuple[str, int]] = []
     turns: list[str] = []
     failures: list[BaseException] = []
+    loops: list[asyncio.AbstractEventLoop] = []
 
     def thread(number: int) -> None:
         try:
@@ -69,6 +90,7 @@ def test_twenty_restarts_lose_nothing_and_raise_nothing(durable: Server) -> None
             assert await astore.aget(("load", place), str(turn)) is not None
 
     async def tasks() -> None:
+        loops.append(asyncio.get_running_loop())
         try:
             await asyncio.gather(*(task(n) for n in range(TASKS)))
         except BaseException as error:
@@ -93,6 +115,7 @@ def test_twenty_restarts_lose_nothing_and_raise_nothing(durable: Server) -> None
     done.set()
     for worker in (*workers, loop):
         worker.join(60)
+    assert not (waiting := where([*workers, loop], loops)), waiting
     assert not failures
     with MemoryStore.postgres(url) as reader:
         there = {(item.namespace[1], item.value["n"]) for item in reader.list("load", recursive=True)}
