@@ -35,19 +35,11 @@ class Request(Protocol):
 class Call:
     """A request made of two callables, one for each world."""
 
-    __slots__ = ("_async", "_sync")
+    __slots__ = ("arun", "run")
 
-    def __init__(self, sync: Callable[[], Any], async_: Callable[[], Awaitable[Any]]) -> None:
-        self._sync = sync
-        self._async = async_
-
-    def run(self) -> Any:
-        """Call the sync half."""
-        return self._sync()
-
-    def arun(self) -> Awaitable[Any]:
-        """Call the async half."""
-        return self._async()
+    def __init__(self, run: Callable[[], Any], arun: Callable[[], Awaitable[Any]]) -> None:
+        self.run = run
+        self.arun = arun
 
 
 Flow = Generator[Request, Any, T]
@@ -55,7 +47,7 @@ Flow = Generator[Request, Any, T]
 
 def threaded(call: Callable[[], Any]) -> Call:
     """The request to do what blocks or computes: here in the sync world, on a thread in the async one."""
-    return Call(call, lambda: _to_thread(call))
+    return Call(call, partial(_to_thread, call))
 
 
 def on_thread(call: Callable[[], T]) -> Flow[T]:

@@ -64,7 +64,7 @@ def embed_rows(embedder: Embedder, texts: Sequence[str]) -> _flow.Flow[list[byte
 def embed_query(embedder: Embedder, text: str) -> _flow.Flow[Vector]:
     """Embed one question; checked as :func:`embed` does."""
     raw = yield call(embedder, "embed_query", text)
-    return checked([raw], 1, getattr(embedder, "dimensions", None))[0]
+    return vector(checked_row(raw, getattr(embedder, "dimensions", None)))
 
 
 def checked(raw: Any, count: int, dimensions: int | None) -> list[Vector]:
@@ -74,6 +74,14 @@ def checked(raw: Any, count: int, dimensions: int | None) -> list[Vector]:
         EmbeddingError: they are not.
     """
     return [vector(row) for row in checked_rows(raw, count, dimensions)]
+
+
+def checked_row(raw: Any, dimensions: int | None) -> bytes:
+    """:func:`checked_rows` of a single vector."""
+    (row,), odd = float_rows((raw,))
+    if row and not odd and len(row) == 4 * (dimensions or len(row) // 4):
+        return row
+    return checked_rows([raw], 1, dimensions)[0]  # says what is wrong with it
 
 
 def checked_rows(raw: Any, count: int, dimensions: int | None) -> list[bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ai_infra import _flow
-from ai_infra.embeddings.base import Embedder, Vector, call, embed_query, embed_rows, identity, vector
+from ai_infra.embeddings.base import Embedder, Vector, call, checked_row, embed_rows, identity, vector
 from ai_infra.errors import EmbeddingError
 
 _DIGEST = 32  # bytes: two texts never meet, also when somebody tries
@@ -85,7 +85,7 @@ class CachedEmbedder:
         self.embedder = embedder
         self._cache = cache
         self._memory = MemoryCache() if memory is None else memory
-        self._questions: OrderedDict[str, Vector] = OrderedDict()
+        self._questions: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -120,25 +120,27 @@ class CachedEmbedder:
 
     def embed_query(self, text: str) -> Vector:
         """The vector of one question; the last thousand are kept in memory."""
-        return _flow.run(self.ask(text))
+        return vector(_flow.run(self.ask(text)))
 
     async def aembed_query(self, text: str) -> Vector:
         """:meth:`embed_query` without blocking the event loop."""
-        return await _flow.arun(self.ask(text))
+        return vector(await _flow.arun(self.ask(text)))
 
-    def ask(self, text: str) -> _flow.Flow[Vector]:
-        """:meth:`embed_query` as a part of another operation."""
+    def ask(self, text: str) -> _flow.Flow[bytes]:
+        """:meth:`embed_query` as a part of another operation, as the bytes of its float32 values."""
         with self._lock:
             known = self._questions.get(text)
             if known is not None:
                 self._questions.move_to_end(text)
-        if known is None or len(known) != (self.dimensions or len(known)):
-            known = yield from embed_query(self.embedder, text)
+        size = getattr(self.embedder, "dimensions", None)
+        if known is None or (size and len(known) != 4 * size):
+            raw = yield call(self.embedder, "embed_query", text)
+            known = checked_row(raw, getattr(self.embedder, "dimensions", None))
             with self._lock:
                 self._questions[text] = known
                 if len(self._questions) > _QUESTIONS:
                     self._questions.popitem(last=False)
-        return known[:]  # the caller may change what it is given
+        return known
 
     def rows(self, texts: Sequence[str]) -> _flow.Flow[list[bytes]]:
         """:meth:`embed_documents` as a part of another operation, each vector as the bytes of its float32 values."""

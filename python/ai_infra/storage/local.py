@@ -10,12 +10,12 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ai_infra._core import Batch as Prepared
 from ai_infra._core import LocalStore, check_query
-from ai_infra._flow import Call, Flow
-from ai_infra.embeddings.base import Embedder, Vector
+from ai_infra._flow import Call, Flow, threaded
+from ai_infra.embeddings.base import Embedder
 from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError
 from ai_infra.storage.backend import Batch, MemoryItem, Place, Scored, Write
@@ -98,13 +98,13 @@ class LocalBackend:
         vector = None
         if self._embedder is not None:
             check_query(namespace, query, filter)
-            asked: Vector = yield from self._embedder.ask(query)
-            vector = asked.tobytes()
+            vector = yield from self._embedder.ask(query)
         window = (limit, min_score)
-        call = partial(self._core.search, namespace, recursive, query, vector, filter, window, now)
-        found = yield Call(call, partial(asyncio.to_thread, call))
         # The core's plain tuples have the fields of Scored; to make ten of those costs a tenth of the search.
-        return cast("list[Scored]", found)
+        found: list[Scored] = yield threaded(
+            partial(self._core.search, namespace, recursive, query, vector, filter, window, now)
+        )
+        return found
 
     def reembed(self) -> Flow[int]:
         """Embed everything anew; readers see the old vectors until all new ones are there."""

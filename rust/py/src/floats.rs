@@ -1,6 +1,6 @@
 //! The vectors that an embedder returned, whatever they are made of, as the bytes of f32 values.
 
-use pyo3::buffer::PyBuffer;
+use pyo3::buffer::{PyBuffer, ReadOnlyCell};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -51,7 +51,13 @@ fn read(value: &Bound<'_, PyAny>, out: &mut Vec<f32>) -> PyResult<bool> {
     } else if text(value) {
         return Ok(false);
     } else if let Ok(buffer) = PyBuffer::<f32>::get(value) {
-        buffer.to_vec(value.py()).map(|numbers| out.extend(numbers))
+        match buffer.as_slice(value.py()) {
+            Some(numbers) => {
+                out.extend(numbers.iter().map(ReadOnlyCell::get));
+                Ok(())
+            }
+            None => buffer.to_vec(value.py()).map(|numbers| out.extend(numbers)),
+        }
     } else if let Ok(buffer) = PyBuffer::<f64>::get(value)
         && buffer.dimensions() == 1
     {

@@ -9,12 +9,12 @@ use ai_infra_core::store::{self, Db, Listing, Namespace, PutRow, Query, Store};
 use ai_infra_core::validate::{parse, text_of};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
 use crate::batch::{Batch, Pending, check, number};
 use crate::error::to_py;
 use crate::item::{MemoryItem, parts};
-use crate::items::{Bytes, items};
+use crate::items::items;
 use crate::validate;
 
 /// Where an item is.
@@ -207,7 +207,7 @@ impl LocalStore {
         namespace: Bound<'_, PyAny>,
         recursive: bool,
         text: Bound<'_, PyAny>,
-        vector: Option<Bytes>,
+        vector: Option<Bound<'_, PyBytes>>,
         filter: Option<Bound<'_, PyAny>>,
         window: (usize, Option<f32>),
         now: i64,
@@ -216,7 +216,7 @@ impl LocalStore {
             namespace: raise(py, validate::namespace(&namespace))?,
             recursive,
             text: raise(py, validate::query(&text))?,
-            vector: vector.map(|bytes| floats(&bytes.0)),
+            vector: vector.map(|bytes| floats(bytes.as_bytes())),
             filter: raise(py, validate::filter(filter.as_ref()))?,
             limit: window.0,
             min_score: window.1.unwrap_or(f32::NEG_INFINITY),

@@ -17,7 +17,7 @@ from ai_infra._core import (
     message_passages,
 )
 from ai_infra._flow import Call, Flow, on_thread
-from ai_infra.embeddings.base import Embedder, Vector
+from ai_infra.embeddings.base import Embedder
 from ai_infra.embeddings.cache import CachedEmbedder
 from ai_infra.errors import ConflictError, EmbeddingMismatchError, InvalidInputError
 from ai_infra.llm.conversation.dates import bound
@@ -184,8 +184,7 @@ class ConversationFlows:
         self._check_model(state)
         vector: bytes | None = None
         if self._embedder is not None and query.strip():
-            asked: Vector = yield from self._embedder.ask(query)
-            vector = asked.tobytes()
+            vector = yield from self._embedder.ask(query)
         results: list[SearchResult] = []
         for _ in range(_ROUNDS):
             results, same = yield from self._found(user, state, query, vector, count, accept)

@@ -48,7 +48,7 @@ class SearchBackend(LargeBackend):
         yield from self._adopt()
         vector = None
         if self._embedder is not None:
-            vector = (yield from self._embedder.ask(query)).tobytes()
+            vector = yield from self._embedder.ask(query)
         parameters: dict[str, Any] = {"now": now}
         where, kind = self._where(namespace, recursive, None, parameters, needed=True)
         load = self._search_sql.fill("load", kept=("load", kind), where=where)

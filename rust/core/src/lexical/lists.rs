@@ -91,17 +91,17 @@ pub struct Wanted {
 pub fn wanted(question: &str) -> Wanted {
     let query = Query::new(question, &Vocab::default(), false);
     let mut wanted = Wanted::default();
-    for asked in &query.terms {
+    for term in query.terms.iter().map(|asked| query.term(asked)) {
         if query.terms.len() <= query::MOST_WIDENED {
-            let near = table().row(&asked.term).into_iter().flat_map(|row| table().near(row));
+            let near = table().row(term).into_iter().flat_map(|row| table().near(row));
             wanted.terms.extend(near.filter_map(|row| table().text(row)).map(str::to_owned));
-            if query::is_single(&asked.term) {
-                wanted.parts.push(asked.term.clone());
-            } else if asked.term.chars().count() >= 4 {
-                wanted.beginnings.push(asked.term.chars().take(4).collect());
+            if query::is_single(term) {
+                wanted.parts.push(term.to_owned());
+            } else if term.chars().count() >= 4 {
+                wanted.beginnings.push(term.chars().take(4).collect());
             }
         }
-        wanted.terms.push(asked.term.clone());
+        wanted.terms.push(term.to_owned());
     }
     for list in [&mut wanted.terms, &mut wanted.beginnings, &mut wanted.parts] {
         list.sort_unstable();

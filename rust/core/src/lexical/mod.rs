@@ -1,5 +1,6 @@
 //! The words engine: folding, tokenizing and stemming of any language's text, and word search with related words.
 
+mod alike;
 mod dense;
 mod documents;
 mod fold;

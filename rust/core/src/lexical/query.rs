@@ -30,13 +30,11 @@ const MONTHS: &[&str] = &[
     "decemb",
 ];
 
-/// One word of the question.
+/// One word of what the question is about.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryTerm {
-    /// The word as asked, folded.
-    pub(crate) word: String,
-    /// Its term.
-    pub(crate) term: String,
+    /// Which word of the question.
+    at: usize,
     /// Terms of the index and what they count, the word itself first (1.0) if the index has it.
     pub(crate) matches: Vec<(u32, f32)>,
 }
@@ -48,8 +46,10 @@ pub(crate) struct Query {
     pub(crate) terms: Vec<QueryTerm>,
     /// All its words in order, folded.
     pub(crate) words: Vec<String>,
-    /// Neighbouring terms in it, where both are about its subject.
-    pub(crate) pairs: Vec<(String, String)>,
+    /// The terms of all of them.
+    stems: Vec<String>,
+    /// Which of them it is about.
+    about: Vec<bool>,
 }
 
 impl Query {
@@ -63,73 +63,85 @@ impl Query {
         });
         let stems: Vec<String> = all.iter().map(|w| term(w)).collect();
         let (language, about) = subject(&all, &stems);
-        let mut terms: Vec<QueryTerm> = Vec::new();
-        for ((word, stem), keep) in all.iter().zip(&stems).zip(&about) {
-            if *keep && terms.len() < MOST_TERMS && !terms.iter().any(|t| t.term == *stem) {
+        let mut terms: Vec<QueryTerm> = Vec::with_capacity(all.len().min(MOST_TERMS));
+        for (at, stem) in stems.iter().enumerate().filter(|(at, _)| about.get(*at) == Some(&true)) {
+            if terms.len() < MOST_TERMS && !terms.iter().any(|t| stems.get(t.at) == Some(stem)) {
                 let matches = vocab.id(stem).map(|id| (id, 1.0)).into_iter().collect();
-                terms.push(QueryTerm { word: word.clone(), term: stem.clone(), matches });
+                terms.push(QueryTerm { at, matches });
             }
         }
-        let pairs = stems
-            .windows(2)
-            .zip(about.windows(2))
-            .filter_map(|(s, k)| match (s, k) {
-                ([a, b], [true, true]) => Some((a.clone(), b.clone())),
-                _ => None,
-            })
-            .collect();
-        if widen && terms.len() <= MOST_WIDENED {
-            let english = matches!(language, Language::English | Language::Unknown);
-            relate(&mut terms, vocab, english);
+        let mut new = Self { terms, words: all, stems, about };
+        if widen && new.terms.len() <= MOST_WIDENED {
+            new.relate(vocab, matches!(language, Language::English | Language::Unknown));
         }
-        Self { terms, words: all, pairs }
+        new
+    }
+
+    /// A word it is about, as asked, folded.
+    pub(crate) fn word(&self, term: &QueryTerm) -> &str {
+        self.words.get(term.at).map_or("", String::as_str)
+    }
+
+    /// The term of a word it is about.
+    pub(crate) fn term(&self, term: &QueryTerm) -> &str {
+        self.stems.get(term.at).map_or("", String::as_str)
+    }
+
+    /// Neighbouring terms in it, where both are about its subject.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.stems.windows(2).zip(self.about.windows(2)).filter_map(|(stems, about)| match (stems, about) {
+            ([a, b], [true, true]) => Some((a.as_str(), b.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Adds to every term the related terms of the index. Costs the neighbours of each word, not the words of the index.
+    fn relate(&mut self, vocab: &Vocab, english: bool) {
+        let Self { terms, stems, .. } = self;
+        let mut near: Vec<(f32, u32)> = Vec::new();
+        for QueryTerm { at, matches } in terms {
+            let Some(stem) = stems.get(*at) else { continue };
+            // A month or a number asked for means that one: its neighbours would be other months, other numbers.
+            if MONTHS.contains(&stem.as_str()) || stem.bytes().any(|b| b.is_ascii_digit()) {
+                continue;
+            }
+            near.clear();
+            related(stem, matches.first().map(|(id, _)| *id), vocab, english, &mut near);
+            // By weight, then by the text: the numbers of terms depend on the history of the index.
+            near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| vocab.text(a.1).cmp(vocab.text(b.1))));
+            matches.extend(near.iter().take(MOST_RELATED).map(|(weight, id)| (*id, *weight)));
+        }
     }
 }
 
-/// Adds to every term the related terms of the index. Costs the neighbours of each word, not the words of the index.
-fn relate(terms: &mut [QueryTerm], vocab: &Vocab, english: bool) {
-    let rows: Vec<Option<u32>> = terms.iter().map(|t| table().row(&t.term).filter(|_| english)).collect();
-    // A month or a number asked for means that one: its neighbours would be other months, other numbers.
-    let fixed: Vec<bool> = terms
-        .iter()
-        .map(|t| MONTHS.contains(&t.term.as_str()) || t.term.bytes().any(|b| b.is_ascii_digit()))
-        .collect();
-    for ((term, row), fixed) in terms.iter_mut().zip(rows).zip(fixed) {
-        if fixed {
-            continue;
-        }
-        let own = term.matches.first().map(|(id, _)| *id);
-        let mut near: Vec<(f32, u32)> = Vec::new();
-        if let Some(row) = row {
-            for other in table().near(row) {
-                let Some(id) = vocab.at_row(other) else { continue };
-                let cosine = table().cosine(row, other);
-                if cosine > NEAR && !vocab.is_dull(id) && own != Some(id) {
-                    let share = FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR);
-                    near.push((RELATED * share, id));
-                }
+/// Appends the terms of the index that a term matches besides itself (`own`), with what they count.
+fn related(term: &str, own: Option<u32>, vocab: &Vocab, english: bool, near: &mut Vec<(f32, u32)>) {
+    let row = table().row(term).filter(|_| english);
+    if let Some(row) = row {
+        for other in table().near(row) {
+            let Some(id) = vocab.at_row(other) else { continue };
+            let cosine = table().cosine(row, other);
+            if cosine > NEAR && !vocab.is_dull(id) && own != Some(id) {
+                let share = FAINTEST + (1.0 - FAINTEST) * (cosine - NEAR) / (1.0 - NEAR);
+                near.push((RELATED * share, id));
             }
         }
-        // Two words of the table are compared by their vectors only.
-        let mut by_form = |id: u32| {
-            if own == Some(id) || (row.is_some() && vocab.row(id).is_some()) {
-                return;
-            }
-            let text = vocab.text(id);
-            let form = if row.is_none() { shared_beginning(&term.term, text) } else { None };
-            if let Some(share) = form.or_else(|| abbreviated(&term.term, text)) {
-                near.push((INFLECTED * share, id));
-            }
-        };
-        if row.is_none() && is_single(&term.term) {
-            vocab.iter().for_each(&mut by_form);
-        } else {
-            vocab.alike(&term.term, &mut by_form);
+    }
+    // Two words of the table are compared by their vectors only.
+    let mut by_form = |id: u32| {
+        if own == Some(id) || (row.is_some() && vocab.row(id).is_some()) {
+            return;
         }
-        // By weight, then by the text: the numbers of terms depend on the history of the index.
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| vocab.text(a.1).cmp(vocab.text(b.1))));
-        near.truncate(MOST_RELATED);
-        term.matches.extend(near.into_iter().map(|(w, id)| (id, w)));
+        let text = vocab.text(id);
+        let form = if row.is_none() { shared_beginning(term, text) } else { None };
+        if let Some(share) = form.or_else(|| abbreviated(term, text)) {
+            near.push((INFLECTED * share, id));
+        }
+    };
+    if row.is_none() && is_single(term) {
+        vocab.iter().for_each(&mut by_form);
+    } else {
+        vocab.alike(term).for_each(&mut by_form);
     }
 }
 
@@ -215,7 +227,7 @@ mod tests {
             "2023",
         ] {
             let query = Query::new(asked, &v, true);
-            let term = &query.terms[0].term;
+            let term = query.term(&query.terms[0]);
             let row = table().row(term);
             let near = |id: &&u32| {
                 let text = v.text(**id);
@@ -233,7 +245,7 @@ mod tests {
             every.sort_unstable();
             found.sort_unstable();
             // A number or a month stands for itself.
-            let fixed = MONTHS.contains(&term.as_str()) || term.contains(|c: char| c.is_ascii_digit());
+            let fixed = MONTHS.contains(&term) || term.contains(|c: char| c.is_ascii_digit());
             assert_eq!(found, if fixed { Vec::new() } else { every }, "{asked}");
         }
     }

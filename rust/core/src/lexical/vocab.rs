@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::alike::Alike;
 use super::stop::{is_function_word, is_question_word};
 use crate::embed::table;
 use crate::snapshot::{Reader, Writer};
@@ -31,11 +32,6 @@ fn row_hash(row: u32) -> u64 {
     u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The first four bytes of a text of at least four; what shares a beginning shares them.
-fn head(text: &str) -> u32 {
-    text.as_bytes().first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
 /// One term.
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
@@ -55,11 +51,10 @@ struct Entry {
 pub(crate) struct Vocab {
     texts: String,
     entries: Vec<Entry>,
-    /// The [`head`] of each term; 0 for a number that is free.
-    heads: Vec<u32>,
     ids: HashTable<u32>,
     /// Those that are in the word table, by their row.
     by_row: HashTable<u32>,
+    alike: Alike,
     free: Vec<u32>,
     /// Bytes of `texts` whose term is gone.
     waste: usize,
@@ -96,14 +91,12 @@ impl Vocab {
         self.texts.push_str(text);
         let id = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
-            self.heads.push(0);
             self.entries.len() as u32 - 1
         });
-        if let (Some(place), Some(first)) =
-            (self.entries.get_mut(id as usize), self.heads.get_mut(id as usize))
-        {
-            (*place, *first) = (entry, head(text));
+        if let Some(place) = self.entries.get_mut(id as usize) {
+            *place = entry;
         }
+        self.alike.put(id, text);
         let (texts, entries) = (&self.texts, &self.entries);
         self.ids.insert_unique(hash(text), id, |id| hash(text_of(texts, entries, *id)));
         if entry.row != NO_ROW {
@@ -127,10 +120,9 @@ impl Vocab {
         if let Ok(found) = self.by_row.find_entry(row_hash(old.row), |other| *other == id) {
             found.remove();
         }
-        if let (Some(entry), Some(head)) =
-            (self.entries.get_mut(id as usize), self.heads.get_mut(id as usize))
-        {
-            (*entry, *head) = (Entry { row: NO_ROW, ..Entry::default() }, 0);
+        self.alike.remove(id, text_of(&self.texts, &self.entries, id));
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            *entry = Entry { row: NO_ROW, ..Entry::default() };
         }
         self.free.push(id);
         self.waste += old.length as usize;
@@ -169,11 +161,10 @@ impl Vocab {
         let fields: Vec<[u32; 4]> = body.list()?;
         let (texts, free) = (body.text()?, body.list()?);
         let mut new = Self { texts, free, ..Self::default() };
-        (new.entries, new.heads) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
+        new.entries = Vec::with_capacity(fields.len());
         let mut start = 0;
         for [length, row, uses, flags] in fields {
-            let text = new.texts.get(start..start + length as usize)?;
-            new.heads.push(if uses > 0 { head(text) } else { 0 });
+            new.texts.get(start..start + length as usize)?;
             let (dull, function) = (flags & 1 == 1, flags & 2 == 2);
             new.entries.push(Entry { start, length, row, uses, dull, function });
             start += length as usize;
@@ -182,9 +173,9 @@ impl Vocab {
         let used = || (0_u32..).zip(entries).filter(|(_, entry)| entry.uses > 0);
         new.ids.reserve(entries.len(), |id| hash(text_of(texts, entries, *id)));
         for (id, _) in used() {
-            new.ids.insert_unique(hash(text_of(texts, entries, id)), id, |id| {
-                hash(text_of(texts, entries, *id))
-            });
+            let text = text_of(texts, entries, id);
+            new.ids.insert_unique(hash(text), id, |id| hash(text_of(texts, entries, *id)));
+            new.alike.put(id, text);
         }
         let row = |id: &u32| row_hash(entries.get(*id as usize).map_or(NO_ROW, |entry| entry.row));
         for (id, entry) in used().filter(|(_, entry)| entry.row != NO_ROW) {
@@ -228,8 +219,9 @@ impl Vocab {
 
     /// About how many bytes of memory this takes.
     pub(crate) fn bytes(&self) -> usize {
-        // Beside an entry: a head, a number in each of two tables at their usual load, and a list of the index.
-        self.texts.len() + self.entries.len() * (size_of::<Entry>() + 4 + 12 + 24)
+        // Beside an entry: its neighbours among those alike, a number in each of three tables at their usual load, and a
+        // list of the index.
+        self.texts.len() + self.entries.len() * (size_of::<Entry>() + 8 + 24 + 24)
     }
 
     /// One past the largest number in use.
@@ -238,17 +230,8 @@ impl Vocab {
     }
 
     /// The terms that begin with the same four bytes as `text`; none where it is shorter.
-    pub(crate) fn alike(&self, text: &str, mut each: impl FnMut(u32)) {
-        let wanted = head(text);
-        if wanted == 0 {
-            return;
-        }
-        for (part, heads) in (0_u32..).zip(self.heads.chunks(16)) {
-            // Most parts hold none, and this comparison of sixteen is one instruction or two.
-            if heads.iter().fold(false, |any, head| any | (*head == wanted)) {
-                (part * 16..).zip(heads).filter(|(_, head)| **head == wanted).for_each(|(id, _)| each(id));
-            }
-        }
+    pub(crate) fn alike(&self, text: &str) -> impl Iterator<Item = u32> {
+        self.alike.of(text)
     }
 
     /// How often each number is used, from 0 on.

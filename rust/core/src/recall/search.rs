@@ -36,7 +36,7 @@ fn by_speaker(layout: &Layout<'_>, words: &[String], out: &mut [f32]) {
 
 /// How many of the question's neighbouring pairs of words stand side by side in each message, at most 2.
 fn phrases(index: &ConversationIndex, layout: &Layout<'_>, query: &Query, out: &mut [f32]) {
-    for (a, b) in &query.pairs {
+    for (a, b) in query.pairs() {
         let (Some(a), Some(b)) = (index.vocab.id(a), index.vocab.id(b)) else { continue };
         for (slot, first, last) in index.lists.get(a as usize).map_or(&[][..], Vec::as_slice) {
             let Some(s) = layout.at[*slot as usize].map(|s| s as usize) else { continue };
@@ -211,7 +211,11 @@ impl ConversationIndex {
             });
             if let Some((id, _)) = held {
                 let found = self.vocab.text(*id).to_owned();
-                out.push(WordMatch { asked: term.word.clone(), found, share: most * count.worth / whole });
+                out.push(WordMatch {
+                    asked: query.word(term).to_owned(),
+                    found,
+                    share: most * count.worth / whole,
+                });
             }
         }
         out

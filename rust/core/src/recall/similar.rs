@@ -25,7 +25,7 @@ pub(super) fn cosines(
         (Embedding::External(dim), Some(v)) if v.len() == dim => v,
         (Embedding::External(_), Some(_)) => return None,
         (Embedding::Local, _) => {
-            let subject: Vec<&str> = query.terms.iter().map(|t| t.word.as_str()).collect();
+            let subject: Vec<&str> = query.terms.iter().map(|t| query.word(t)).collect();
             own = vec![0.0; embed::dimensions()];
             embed::embed_into(&subject.join(" "), &mut own);
             &own[..]

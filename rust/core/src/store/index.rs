@@ -13,7 +13,7 @@ use crate::embed;
 use crate::error::Result;
 use crate::lexical::{Documents, Gains};
 use crate::validate::{parse, text_of};
-use crate::vectors::{Fusion, Mix, Options, Precision, VectorIndex};
+use crate::vectors::{Fusion, IdHash, Mix, Options, Precision, VectorIndex};
 
 /// What the words of a text and its vector each give to a score.
 pub(super) const WORDS: f32 = 0.5;
@@ -38,7 +38,7 @@ pub(super) struct NamespaceIndex {
     pub(super) purged: i64,
     /// The item of each number.
     pub(super) ids: Vec<u64>,
-    pub(super) by_id: HashMap<u64, u32>,
+    pub(super) by_id: HashMap<u64, u32, IdHash>,
     pub(super) texts: Documents,
     pub(super) vectors: Option<VectorIndex>,
     /// Items that the latest reading has changed, and all since a file was last thought of.
@@ -66,7 +66,7 @@ pub(super) struct State {
 /// Items that searches have found, as they are at the index's generation.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    items: HashMap<u64, Arc<Item>>,
+    items: HashMap<u64, Arc<Item>, IdHash>,
     bytes: usize,
 }
 

@@ -15,7 +15,7 @@ use super::snapshots::purges;
 use crate::error::Result;
 use crate::lexical::Documents;
 use crate::snapshot::{Reader, Writer};
-use crate::vectors::{GRAPH_FROM, VectorIndex, graph_version};
+use crate::vectors::{GRAPH_FROM, IdHash, VectorIndex, graph_version};
 
 /// Items from which reading a file is worth it: reading so many from the database takes some 50 ms.
 const WORTH: usize = 4_096;
@@ -82,7 +82,7 @@ impl NamespaceIndex {
         } else {
             (None, false)
         };
-        let mut by_id = HashMap::with_capacity(texts.len());
+        let mut by_id = HashMap::with_capacity_and_hasher(texts.len(), IdHash::default());
         let live = (0_u32..).zip(&ids).filter(|(number, _)| texts.is_live(*number));
         by_id.extend(live.map(|(number, id)| (*id, number)));
         if ids.len() != texts.bound() || by_id.len() != texts.len() || !body.is_done() {

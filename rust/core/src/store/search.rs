@@ -2,6 +2,7 @@
 //! the room. The database is the truth: before each search an index is caught up with it, so what another thread
 //! or process has written is found by the next search.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -173,18 +174,18 @@ impl Store {
         Ok(found)
     }
 
-    fn query_vector(&self, query: &Query) -> Result<Vec<f32>> {
+    fn query_vector<'a>(&self, query: &'a Query) -> Result<Cow<'a, [f32]>> {
         match &query.vector {
             Some(vector) if vector.is_empty() || !vector.iter().all(|value| value.is_finite()) => {
                 Err(Error::Embedding("the embedding of the query is empty or not finite".to_owned()))
             }
-            Some(vector) => Ok(vector.clone()),
+            Some(vector) => Ok(Cow::Borrowed(vector)),
             None if self.is_local() => {
                 let mut vector = vec![0.0; embed::dimensions()];
                 embed::embed_into(&query.text, &mut vector);
-                Ok(vector)
+                Ok(Cow::Owned(vector))
             }
-            None => Ok(Vec::new()),
+            None => Ok(Cow::default()),
         }
     }
 

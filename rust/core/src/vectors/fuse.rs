@@ -2,9 +2,10 @@
 
 use super::index::VectorIndex;
 use super::options::Search;
+use super::scan::{Among, Query};
 use super::sift::Mix;
-use super::table::Among;
 use super::topk::Hit;
+use super::worker::State;
 use super::{encode, fork};
 use crate::error::Result;
 
@@ -34,19 +35,21 @@ impl VectorIndex {
     /// `InvalidInput` if the query has the wrong size or a value that is not finite.
     pub fn fuse<N: Fn(u64) -> u64>(&self, query: &[f32], fusion: &Fusion<'_, N>) -> Result<Vec<(u64, f32)>> {
         encode::check(query, self.dimensions(), None)?;
-        let mut unit = Vec::new();
-        encode::unit(query, &mut unit);
         let _gate = fork::enter();
         let state = self.shared.read();
+        let hits = state.table.ask(query, |query| self.fuse_in(&state, query, fusion));
+        Ok(hits.into_iter().map(|hit| (hit.id, hit.score)).collect())
+    }
+
+    fn fuse_in<N: Fn(u64) -> u64>(&self, state: &State, query: &Query, fusion: &Fusion<'_, N>) -> Vec<Hit> {
         let table = &state.table;
-        let query = table.query(&unit);
         let mix = &fusion.mix;
-        let scan = |among: Among<'_>| table.scan_by(&query, fusion.k, among, mix, &fusion.name);
+        let scan = |among: Among<'_>| table.scan_by(query, fusion.k, among, mix, &fusion.name);
         // More than asked for: a graph finds the first of many more surely than the last of few.
         let wanted =
             Search { exact: fusion.exact, ..Search::best(fusion.k.saturating_mul(2).saturating_add(40)) };
-        let near = self.propose(&state, &unit, &query, &wanted, None);
-        let hits = match near.as_deref() {
+        let near = self.propose(state, query, &wanted, None);
+        match near.as_deref() {
             Some(near @ [.., last]) if near.len() >= fusion.k => {
                 let mut slots: Vec<u32> = near.iter().filter_map(|hit| table.slot(hit.id)).collect();
                 let mut known: Vec<u64> = near.iter().map(|hit| hit.id).collect();
@@ -93,7 +96,6 @@ impl VectorIndex {
                 hits
             }
             _ => scan(Among::All),
-        };
-        Ok(hits.into_iter().map(|hit| (hit.id, hit.score)).collect())
+        }
     }
 }

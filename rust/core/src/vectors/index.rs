@@ -9,7 +9,8 @@ use super::encode::{self, MAX_DIMENSIONS, Precision};
 use super::graph::{self, GraphError};
 use super::links::Links;
 use super::options::{Filter, Options, Search};
-use super::table::{Among, Encoded, Query, Table};
+use super::scan::{Among, Query};
+use super::table::{Encoded, Table};
 use super::topk::Hit;
 use super::worker::{Shared, State};
 use super::{cache, fork};
@@ -204,16 +205,14 @@ impl VectorIndex {
         if search.min_score.is_nan() {
             return Err(Error::InvalidInput("min_score is NaN; give a number from -1 to 1".to_owned()));
         }
-        let mut unit = Vec::new();
-        encode::unit(query, &mut unit);
         let _gate = fork::enter();
         let state = self.shared.read();
         let chosen = choose(&state.table, search.filter);
-        let query = state.table.query(&unit);
-        let proposed = self.propose(&state, &unit, &query, &search, chosen.as_deref());
-        let hits = proposed.unwrap_or_else(|| {
-            let among = chosen.as_deref().map_or(Among::All, Among::Slots);
-            state.table.scan(&query, search.k, search.min_score, among)
+        let hits = state.table.ask(query, |query| {
+            self.propose(&state, query, &search, chosen.as_deref()).unwrap_or_else(|| {
+                let among = chosen.as_deref().map_or(Among::All, Among::Slots);
+                state.table.scan(query, search.k, search.min_score, among)
+            })
         });
         Ok(hits.into_iter().map(|hit| (hit.id, hit.score)).collect())
     }
@@ -222,7 +221,6 @@ impl VectorIndex {
     pub(super) fn propose(
         &self,
         state: &State,
-        unit: &[f32],
         query: &Query,
         search: &Search<'_>,
         chosen: Option<&[u32]>,
@@ -239,7 +237,7 @@ impl VectorIndex {
         // Twice as many as asked for, since codes are coarser than rows, and some for dead nodes.
         let mut count = search.k * 2 + 32;
         let mut node = Vec::new();
-        encode_query(unit, &mut node);
+        encode_query(&query.unit, &mut node);
         let found: std::result::Result<Vec<u64>, GraphError> = match chosen {
             None => {
                 count += count * links.dead() / links.nodes().max(1);

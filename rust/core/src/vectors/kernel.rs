@@ -24,13 +24,13 @@ pub type Codes = unsafe fn(query: &[Line], rows: &[&[Line]], out: &mut [i32]);
 /// `Σ a(u8) · (b(u8) - 128)` and `Σ (b - 128)` over two rows of codes of `lines` lines.
 pub type Pair = unsafe fn(a: *const u8, b: *const u8, lines: usize) -> (i32, i32);
 
-/// What signs say of rows, in blocks of sixteen: for each row, with its factor and what it is worth besides, the estimate
-/// of its score and the most that it may be. See [`super::signs`].
+/// What signs say of rows, in blocks of sixteen: for each row, with its factor and what it is worth besides, the most
+/// that its score may be; and the largest of each block. See [`super::signs`].
 pub type Estimates = unsafe fn(
     look: &Look,
     blocks: &[Line],
     factors_base: (&[f32], &[f32]),
-    middle_most: (&mut [f32], &mut [f32]),
+    most_tops: (&mut [f32], &mut [f32]),
 );
 
 /// One set of kernels.

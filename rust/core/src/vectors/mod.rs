@@ -25,6 +25,7 @@ mod neon;
 mod options;
 mod portable;
 mod rows;
+mod scan;
 mod sift;
 mod signs;
 mod stored;
@@ -38,6 +39,7 @@ mod x86_signs;
 
 pub(crate) use fuse::Fusion;
 pub(crate) use graph::version as graph_version;
+pub(crate) use ids::IdHash;
 pub(crate) use sift::Mix;
 pub(crate) use stored::{pack, unpack};
 

@@ -68,7 +68,7 @@ pub fn signs(look: &Look, blocks: &[Line], given: (&[f32], &[f32]), found: (&mut
     // For each line, and each byte of a row's four in it, what its low and what its high half add.
     let tables: Vec<[[[i32; 16]; 2]; 4]> = look.codes.as_chunks::<8>().0.iter().map(halves_of).collect();
     let given = given.0.as_chunks::<LANES>().0.iter().zip(given.1.as_chunks::<LANES>().0);
-    let found = found.0.as_chunks_mut::<LANES>().0.iter_mut().zip(found.1.as_chunks_mut::<LANES>().0);
+    let found = found.0.as_chunks_mut::<LANES>().0.iter_mut().zip(found.1);
     for ((block, given), found) in blocks.chunks_exact(look.lines.max(1)).zip(given).zip(found) {
         let mut products = [0; LANES];
         for (line, tables) in block.iter().zip(&tables) {

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 
 use super::signs::{LANES, Look};
 use super::table::Table;
-use super::topk::TopK;
 
 /// Rows from which a first look is shorter than a scan over codes.
 const LEAST: usize = 512;
@@ -39,8 +38,10 @@ impl Mix<'_> {
 #[derive(Default)]
 struct Desk {
     look: Look,
-    /// The most that each row's score may be.
+    /// The most that each row's score may be, and the largest of each [`LANES`] of them.
     most: Vec<f32>,
+    tops: Vec<f32>,
+    sorted: Vec<f32>,
 }
 
 thread_local! {
@@ -63,39 +64,29 @@ impl Table {
             return None;
         }
         DESK.with_borrow_mut(|desk| {
-            let Desk { look, most } = desk;
+            let Desk { look, most, tops, sorted } = desk;
             look.ask(rotation, unit, mix.weight);
-            if most.len() < rows + GROUP {
-                most.resize(rows + GROUP, 0.0);
-            }
-            let mut top = TopK::new(k + k / 4 + 8, f32::NEG_INFINITY, rows);
-            let (mut middle, mut room) = ([0.0; GROUP], [0.0; GROUP]);
+            let groups = rows.div_ceil(LANES);
+            most.resize(groups * LANES, 0.0);
+            tops.resize(groups, 0.0);
+            let mut room = [0.0; GROUP];
             let mut first = 0;
             for (blocks, factors) in signs.runs(BLOCKS) {
                 let bases = self.bases(mix, first, factors.len(), &mut room);
-                let most = most.get_mut(first..)?;
+                let found = (most.get_mut(first..)?, tops.get_mut(first / LANES..)?);
                 // SAFETY: the kernel comes from `Kernels::available`.
-                unsafe { kernel(look, blocks, (factors, bases), (&mut middle, most)) };
-                let live = middle.get(..factors.len().min(rows - first))?;
-                let mut bar = top.threshold();
-                for (group, slots) in live.chunks(LANES).zip((first as u64..).step_by(LANES)) {
-                    if group.iter().fold(false, |any, score| any | (*score > bar)) {
-                        group.iter().zip(slots..).for_each(|(score, slot)| top.offer(*score, slot));
-                        bar = top.threshold();
-                    }
-                }
+                unsafe { kernel(look, blocks, (factors, bases), found) };
                 first += factors.len();
             }
-            let likely: Vec<u32> = top.into_sorted().iter().map(|hit| hit.id as u32).collect();
-            let bar = kth(&likely)?;
-            let mut left = Vec::with_capacity(4 * likely.len());
-            for (group, slots) in most.get(..rows)?.chunks(LANES).zip((0u32..).step_by(LANES)) {
-                if group.iter().fold(false, |any, most| any | (*most >= bar)) {
-                    left.extend(
-                        group.iter().zip(slots..).filter(|(most, _)| **most >= bar).map(|(_, slot)| slot),
-                    );
-                }
-            }
+            // Whatever rows the bar is taken from, it is not above that of all; that of the likely ones is close to it.
+            // There are as many groups as are wanted.
+            let wanted = k + k / 4 + 8;
+            sorted.clone_from(tops);
+            let last = wanted.min(groups) - 1;
+            let (_, likely, _) = sorted.select_nth_unstable_by(last, |a, b| b.total_cmp(a));
+            let mut left = at_least(*likely, most.get(..rows)?, tops, 4 * wanted);
+            let bar = kth(&left)?;
+            left = at_least(bar, most.get(..rows)?, tops, rows / 2);
             (left.len() < rows / 2).then_some(left)
         })
     }
@@ -116,6 +107,21 @@ impl Table {
         }
         room
     }
+}
+
+/// The first `count` slots whose `most` is no less than `bar`; `tops` are the largest of each [`LANES`].
+fn at_least(bar: f32, most: &[f32], tops: &[f32], count: usize) -> Vec<u32> {
+    let mut slots = Vec::with_capacity(count.min(256));
+    for ((group, _), first) in
+        most.chunks(LANES).zip(tops).zip((0u32..).step_by(LANES)).filter(|((_, top), _)| **top >= bar)
+    {
+        slots.extend(group.iter().zip(first..).filter(|(most, _)| **most >= bar).map(|(_, slot)| slot));
+        if slots.len() >= count {
+            slots.truncate(count);
+            break;
+        }
+    }
+    slots
 }
 
 #[cfg(test)]

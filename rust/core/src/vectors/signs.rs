@@ -131,7 +131,7 @@ pub struct Look {
     pub lines: usize,
     /// Of all codes.
     pub sum: i32,
-    /// `base + scale · factor · (2 · product - sum)` is the estimate.
+    /// `base + scale · factor · (2 · product - sum)` is the estimate of a score.
     pub scale: f32,
     /// `flat + tilt · factor` above it, a score is not believed any more.
     pub flat: f32,
@@ -164,19 +164,21 @@ impl Look {
     }
 }
 
-/// What a kernel does with the products of sixteen rows: the estimate of each score, and the most that it may be.
+/// What a kernel does with the products of sixteen rows: the most that each score may be, 0 or more, and the largest.
 #[inline(always)]
 pub fn rate(
     look: &Look,
     products: &[i32; LANES],
     (factors, base): (&[f32; LANES], &[f32; LANES]),
-    (middle, most): (&mut [f32; LANES], &mut [f32; LANES]),
+    (most, top): (&mut [f32; LANES], &mut f32),
 ) {
     let rows = products.iter().zip(factors).zip(base);
-    for (((product, factor), base), (middle, most)) in rows.zip(middle.iter_mut().zip(most)) {
-        *middle = base + (2 * product - look.sum) as f32 * look.scale * factor;
-        *most = (*middle + look.flat + look.tilt * factor).max(0.0);
+    for (((product, factor), base), most) in rows.zip(&mut *most) {
+        let middle = base + (2 * product - look.sum) as f32 * look.scale * factor;
+        *most = (middle + look.flat + look.tilt * factor).max(0.0);
     }
+    // Of numbers that are not negative the bits are in order, and comparing bits takes one instruction for many.
+    *top = f32::from_bits(most.iter().fold(0, |top, most| most.to_bits().max(top)));
 }
 
 /// The signs of rows, by slot.
@@ -331,9 +333,9 @@ mod tests {
             let base: Vec<f32> = (0..padded).map(|n| n as f32 / 1_000.0).collect();
             for query in &rows {
                 look.ask(&rotation, query, 0.5);
-                let mut first: Option<(Vec<f32>, Vec<f32>)> = None;
+                let mut first: Option<Vec<f32>> = None;
                 for kernel in Kernels::available().into_iter().map(|set| set.signs) {
-                    let (mut middle, mut most) = (vec![0.0; padded], vec![0.0; padded]);
+                    let (mut most, mut tops) = (vec![0.0; padded], vec![0.0; padded / LANES]);
                     let mut at = 0;
                     for (blocks, factors) in signs.runs(3) {
                         let part = at..at + factors.len();
@@ -344,7 +346,7 @@ mod tests {
                                 &look,
                                 blocks,
                                 (factors, &base[part.clone()]),
-                                (&mut middle[part.clone()], &mut most[part]),
+                                (&mut most[part.clone()], &mut tops[part.start / LANES..]),
                             );
                         }
                     }
@@ -353,11 +355,14 @@ mod tests {
                         let score = base[slot] + 0.5 * dot(row, query);
                         assert!(score <= most[slot] + 1e-5, "{size} {slot}: {score} {}", most[slot]);
                     }
-                    let bits = |v: &[f32]| v[..rows.len()].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    if let Some((a, b)) = &first {
-                        assert_eq!((bits(a), bits(b)), (bits(&middle), bits(&most)), "kernels differ");
+                    for (most, top) in most.chunks(LANES).zip(&tops) {
+                        assert_eq!(most.iter().copied().fold(0.0, f32::max).to_bits(), top.to_bits());
                     }
-                    first = Some((middle, most));
+                    let bits = |v: &[f32]| v[..rows.len()].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    if let Some(first) = &first {
+                        assert_eq!(bits(first), bits(&most), "kernels differ");
+                    }
+                    first = Some(most);
                 }
             }
         }

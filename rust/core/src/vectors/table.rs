@@ -1,4 +1,4 @@
-//! The exact rows: ids, slots, encoded vectors, and the scan over all or some of them.
+//! The rows of one index: ids, slots, encoded vectors.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,28 +8,7 @@ use super::graph;
 use super::ids::IdHash;
 use super::kernel::Kernels;
 use super::rows::{Line, Rows};
-use super::sift::Mix;
 use super::signs::{self, Rotation, Signs};
-use super::topk::{Hit, TopK};
-
-/// Rows scored per call of a kernel: their scores stay in the first-level cache.
-const STRIDE: usize = 64;
-
-/// Values from which the shorter scan over codes is worth its second pass.
-const CODES_PAY: usize = 1 << 21;
-
-/// What a cosine over codes may be off by. Rounding adds up to a spread of about 0.001; this is many times that.
-const CODES_ERR: f32 = 0.01;
-
-/// Encoded query; which parts are filled follows the table's precision.
-#[derive(Debug)]
-pub struct Query {
-    /// As it was given.
-    pub(super) unit: Vec<f32>,
-    floats: Vec<Line>,
-    /// For tables with codes: the signed codes, their scale and their sum.
-    codes: Option<(Vec<Line>, f32, i32)>,
-}
 
 /// A vector made ready for storing outside of any lock.
 #[derive(Debug, Default)]
@@ -41,20 +20,11 @@ pub struct Encoded {
     factor: f32,
 }
 
-/// Rows scanned to answer a search.
-#[derive(Clone, Copy, Debug)]
-pub enum Among<'a> {
-    /// Every row.
-    All,
-    /// Rows at these slots, which exist, each at most once.
-    Slots(&'a [u32]),
-}
-
 /// All rows of one index.
 #[derive(Debug)]
 pub struct Table {
-    dimensions: usize,
-    precision: Precision,
+    pub(super) dimensions: usize,
+    pub(super) precision: Precision,
     pub(super) kernels: Kernels,
     pub(super) exact: Rows,
     pub(super) codes: Option<(Rows, Vec<f32>)>,
@@ -206,179 +176,5 @@ impl Table {
             self.slots.insert(*moved, hole);
         }
         Some((hole, last))
-    }
-
-    /// Encodes a query (of length 1 or 0).
-    pub fn query(&self, unit: &[f32]) -> Query {
-        let mut floats = Vec::new();
-        encode::floats(unit, self.precision != Precision::F32, &mut floats);
-        let codes = self.codes.is_some().then(|| {
-            let mut lines = Vec::new();
-            let (scale, sum) = encode::query_codes(unit, &mut lines);
-            (lines, scale, sum)
-        });
-        Query { unit: unit.to_vec(), floats, codes }
-    }
-
-    /// The exact best `k` among `among`, best first. With codes, the scan over them proposes and
-    /// the exact rows decide.
-    pub fn scan(&self, query: &Query, k: usize, min: f32, among: Among<'_>) -> Vec<Hit> {
-        let rows = self.count(among);
-        let proposals = k.saturating_mul(4).saturating_add(64);
-        if let (Some((lines, _, sum)), Some((codes, scales))) = (&query.codes, &self.codes)
-            && rows / 4 > proposals
-            && rows.saturating_mul(self.dimensions) >= CODES_PAY
-        {
-            let mut dots = [0i32; STRIDE];
-            let offset = 128 * sum;
-            let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
-                // SAFETY: the kernels come from `Kernels::available`.
-                unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
-                for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
-                    // The query's own scale is the same for all and left out.
-                    let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
-                    *out = (dot - offset) as f32 * scale;
-                }
-            };
-            let proposed = self.collect(codes, proposals, f32::NEG_INFINITY, among, score, |id| id);
-            let slots: Vec<u32> = proposed.iter().filter_map(|hit| self.slot(hit.id)).collect();
-            return self.exact_scan(query, k, min, Among::Slots(&slots));
-        }
-        self.exact_scan(query, k, min, among)
-    }
-
-    fn exact_scan(&self, query: &Query, k: usize, min: f32, among: Among<'_>) -> Vec<Hit> {
-        let kernel = if self.precision == Precision::F32 { self.kernels.floats } else { self.kernels.halves };
-        let score = |_: &[u32], rows: &[&[Line]], out: &mut [f32]| {
-            // SAFETY: the kernels come from `Kernels::available`.
-            unsafe { kernel(&query.floats, rows, out) };
-        };
-        let mut hits = self.collect(&self.exact, k, min, among, score, |id| id);
-        for hit in &mut hits {
-            // Rounding can carry the product of two unit vectors just past 1.
-            hit.score = hit.score.clamp(-1.0, 1.0);
-        }
-        hits
-    }
-
-    /// The best `k` among `among` by what `mix` makes of their cosines, best first; `name(id)` is what their hits are
-    /// called, and of equal ones the lower name comes first.
-    pub fn scan_by(
-        &self,
-        query: &Query,
-        k: usize,
-        among: Among<'_>,
-        mix: &Mix<'_>,
-        name: impl Fn(u64) -> u64,
-    ) -> Vec<Hit> {
-        let id = |slot: &u32| self.ids.get(*slot as usize).copied().unwrap_or_default();
-        let kernel = if self.precision == Precision::F32 { self.kernels.floats } else { self.kernels.halves };
-        let exact = |among: Among<'_>| {
-            let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
-                // SAFETY: the kernels come from `Kernels::available`.
-                unsafe { kernel(&query.floats, rows, out) };
-                for (out, slot) in out.iter_mut().zip(slots) {
-                    *out = mix.total(id(slot), out.clamp(-1.0, 1.0));
-                }
-            };
-            self.collect(&self.exact, k, f32::NEG_INFINITY, among, score, &name)
-        };
-        let worst = |hits: &[Hit]| hits.get(k.saturating_sub(1)).map(|hit| hit.score);
-        let sifted = match among {
-            Among::All => self.sift(&query.unit, k, mix, |slots| worst(&exact(Among::Slots(slots)))),
-            Among::Slots(_) => None,
-        };
-        let among = sifted.as_deref().map_or(among, Among::Slots);
-        let proposals = k.saturating_add(k / 2 + 32);
-        if let (Some((lines, scale, sum)), Some((codes, scales))) = (&query.codes, &self.codes)
-            && self.count(among) / 4 > proposals
-        {
-            let mut dots = [0i32; STRIDE];
-            let offset = 128 * sum;
-            let score = |slots: &[u32], rows: &[&[Line]], out: &mut [f32]| {
-                // SAFETY: the kernels come from `Kernels::available`.
-                unsafe { (self.kernels.codes)(lines, rows, &mut dots) };
-                for ((out, dot), slot) in out.iter_mut().zip(dots).zip(slots) {
-                    let scale = scale * scales.get(*slot as usize).copied().unwrap_or(0.0);
-                    *out = mix.total(id(slot), (dot - offset) as f32 * scale);
-                }
-            };
-            let proposed = self.collect(codes, proposals, f32::NEG_INFINITY, among, score, |id| id);
-            let slots: Vec<u32> = proposed.iter().filter_map(|hit| self.slot(hit.id)).collect();
-            let hits = exact(Among::Slots(&slots));
-            let outside = proposed.last().map_or(0.0, |hit| hit.score) + mix.weight * CODES_ERR;
-            if worst(&hits).is_some_and(|last| last > outside) {
-                return hits;
-            }
-            // Too many are level with the last one for codes to tell them apart.
-        }
-        exact(among)
-    }
-
-    fn count(&self, among: Among<'_>) -> usize {
-        match among {
-            Among::All => self.len(),
-            Among::Slots(slots) => slots.len(),
-        }
-    }
-
-    /// Scores rows a stride at a time with `score(slots, rows, out)` and keeps the best under their names.
-    fn collect(
-        &self,
-        table: &Rows,
-        k: usize,
-        min: f32,
-        among: Among<'_>,
-        mut score: impl FnMut(&[u32], &[&[Line]], &mut [f32]),
-        name: impl Fn(u64) -> u64,
-    ) -> Vec<Hit> {
-        let mut top = TopK::new(k, min, self.len());
-        let mut scores = [0.0f32; STRIDE];
-        let mut run = |slots: &[u32], rows: &[&[Line]]| {
-            let Some(scores) = scores.get_mut(..rows.len()) else {
-                return;
-            };
-            score(slots, rows, scores);
-            let mut threshold = top.threshold();
-            for (score, slot) in scores.iter().zip(slots) {
-                if *score >= threshold
-                    && let Some(id) = self.ids.get(*slot as usize)
-                {
-                    top.offer(*score + 0.0, name(*id)); // -0.0 becomes 0.0: they are a tie
-                    threshold = top.threshold();
-                }
-            }
-        };
-        let mut rows: [&[Line]; STRIDE] = [&[]; STRIDE];
-        let mut slots = [0u32; STRIDE];
-        match among {
-            Among::All => {
-                let mut next = 0u32;
-                for mut block in table.blocks() {
-                    while block.len() > 0 {
-                        let mut filled = 0;
-                        for ((slot, place), row) in slots.iter_mut().zip(&mut rows).zip(&mut block) {
-                            (*slot, *place) = (next, row);
-                            next += 1;
-                            filled += 1;
-                        }
-                        if let (Some(slots), Some(rows)) = (slots.get(..filled), rows.get(..filled)) {
-                            run(slots, rows);
-                        }
-                    }
-                }
-            }
-            Among::Slots(chosen) => {
-                for chosen in chosen.chunks(STRIDE) {
-                    for (place, slot) in rows.iter_mut().zip(chosen) {
-                        *place = table.get(*slot as usize).unwrap_or_default();
-                    }
-                    if let Some(rows) = rows.get(..chosen.len()) {
-                        run(chosen, rows);
-                    }
-                }
-            }
-        }
-        top.into_sorted()
     }
 }

@@ -1,8 +1,13 @@
-//! The best `k` of a stream of scores: a bounded heap behind one comparison.
+//! The best `k` of a stream of scores: a buffer that is cut to its best half now and then.
 //!
 //! Order: higher score first, then lower id, so that equal scores always come in the same order
-//! whatever the slots, the path or the thread. O(n) comparisons and O(k log k · log(n/k)) heap
-//! steps for scores in random order.
+//! whatever the slots, the path or the thread. O(n) comparisons, and for scores in random order O(k log(n/k)) steps
+//! beyond the first.
+
+use std::cmp::Ordering;
+
+/// Hits held before the first cut: a kilobyte, which is cheap to allocate.
+const LEAST: usize = 64;
 
 /// One result: a score and the id it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,10 +19,9 @@ pub struct Hit {
 }
 
 impl Hit {
-    /// Whether `self` comes before `other`.
-    #[inline]
-    fn beats(&self, other: &Self) -> bool {
-        self.score > other.score || (self.score == other.score && self.id < other.id)
+    /// Best first.
+    fn order(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.id.cmp(&other.id))
     }
 }
 
@@ -25,80 +29,50 @@ impl Hit {
 #[derive(Debug)]
 pub struct TopK {
     k: usize,
-    min: f32,
-    /// A binary heap with the worst hit at the root.
-    heap: Vec<Hit>,
+    /// Nothing below it can be among the best.
+    threshold: f32,
+    held: Vec<Hit>,
+    /// So many are cut to `k`.
+    full: usize,
 }
 
 impl TopK {
     /// Room for `k` hits of a score of at least `min`; `expected` bounds how many will be offered.
     pub fn new(k: usize, min: f32, expected: usize) -> Self {
-        Self { k, min, heap: Vec::with_capacity(k.min(expected)) }
+        let full = k.saturating_mul(2).max(LEAST);
+        Self { k, threshold: min, held: Vec::with_capacity(full.min(expected)), full }
     }
 
     /// No score below this one can enter any more (an equal one can, by its id).
     #[inline]
     pub fn threshold(&self) -> f32 {
-        match self.heap.first() {
-            Some(worst) if self.heap.len() >= self.k => worst.score,
-            _ => self.min,
-        }
+        self.threshold
     }
 
     /// Offers a hit.
     #[inline]
     pub fn offer(&mut self, score: f32, id: u64) {
-        let hit = Hit { score, id };
-        if self.heap.len() < self.k {
-            if score >= self.min {
-                self.heap.push(hit);
-                self.rise();
+        if score >= self.threshold {
+            self.held.push(Hit { score, id });
+            if self.held.len() >= self.full {
+                self.cut();
             }
-        } else if let Some(worst) = self.heap.first_mut()
-            && hit.beats(worst)
-        {
-            *worst = hit;
-            self.sink();
         }
     }
 
-    fn rise(&mut self) {
-        let mut child = self.heap.len().saturating_sub(1);
-        while child > 0 {
-            let parent = (child - 1) / 2;
-            match (self.heap.get(parent), self.heap.get(child)) {
-                (Some(above), Some(below)) if above.beats(below) => self.heap.swap(parent, child),
-                _ => return,
-            }
-            child = parent;
+    fn cut(&mut self) {
+        if let Some(last) = self.k.checked_sub(1).filter(|last| *last < self.held.len()) {
+            let (_, worst, _) = self.held.select_nth_unstable_by(last, Hit::order);
+            self.threshold = worst.score;
         }
-    }
-
-    fn sink(&mut self) {
-        let mut parent = 0;
-        loop {
-            let left = 2 * parent + 1;
-            let Some(mut worst) = self.heap.get(left) else {
-                return;
-            };
-            let mut child = left;
-            if let Some(right) = self.heap.get(left + 1)
-                && worst.beats(right)
-            {
-                (child, worst) = (left + 1, right);
-            }
-            match self.heap.get(parent) {
-                Some(above) if above.beats(worst) => self.heap.swap(parent, child),
-                _ => return,
-            }
-            parent = child;
-        }
+        self.held.truncate(self.k);
     }
 
     /// The hits, best first.
     pub fn into_sorted(mut self) -> Vec<Hit> {
-        self.heap.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
-        self.heap
+        self.cut();
+        self.held.sort_unstable_by(Hit::order);
+        self.held
     }
 }
 

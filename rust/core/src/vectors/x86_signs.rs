@@ -10,7 +10,7 @@ use super::signs::{LANES, Look, rate};
 macro_rules! blocks {
     ($look:ident, $blocks:ident, $given:ident, $found:ident, |$block:ident| $body:block) => {
         let given = $given.0.as_chunks::<LANES>().0.iter().zip($given.1.as_chunks::<LANES>().0);
-        let found = $found.0.as_chunks_mut::<LANES>().0.iter_mut().zip($found.1.as_chunks_mut::<LANES>().0);
+        let found = $found.0.as_chunks_mut::<LANES>().0.iter_mut().zip($found.1);
         let rows = $blocks.chunks_exact($look.lines.max(1)).zip(given).zip(found);
         for (($block, given), found) in rows {
             let products: [i32; LANES] = $body;
