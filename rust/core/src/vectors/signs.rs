@@ -177,7 +177,7 @@ pub fn rate(
         let middle = base + (2 * product - look.sum) as f32 * look.scale * factor;
         *most = (middle + look.flat + look.tilt * factor).max(0.0);
     }
-    // Of numbers that are not negative the bits are in order, and comparing bits takes one instruction for many.
+    // The bits of numbers that are not negative are in their order.
     *top = f32::from_bits(most.iter().fold(0, |top, most| most.to_bits().max(top)));
 }
 
