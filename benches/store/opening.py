@@ -240,7 +240,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
         for state, (name, prepare) in states.items():
             prepare()
             results[state].append(one(name, folder, question))
-    if "ours, from its file" in results and options.items >= 50_000:
+    if "ours, from its file" in results and options.items >= 200_000:
         print(f"  index in a file: {size(index):.0f} MB")
         saving = with_graph(folder / "ours", question, vector)
         print(f"  with its graph: {size(index):.0f} MB; closing waited {saving * 1e3:.0f} ms for it")

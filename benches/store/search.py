@@ -124,7 +124,7 @@ def ours(data: Data, folder: Path | None, questions: list[str]) -> Iterator[Ask]
         before, memory = time.perf_counter(), _resident()
         store.search("bench", data.unknown[0])
         print(f"  first search {time.perf_counter() - before:.2f} s, its index {_resident() - memory:.0f} MB")
-        if len(rows) >= 50_000:
+        if len(rows) >= 200_000:
             _settle(lambda: store.search("bench", data.unknown[0]))
         yield lambda n: [int(hit.key) for hit in store.search("bench", questions[n], limit=K)]
 

@@ -19,6 +19,10 @@ use crate::vectors::{Fusion, IdHash, Mix, Options, Precision, VectorIndex};
 pub(super) const WORDS: f32 = 0.5;
 pub(super) const VECTOR: f32 = 0.5;
 
+/// Vectors from which a graph is built. Up to here a look at all signs takes no longer than a graph with what the words
+/// lift above it, is exact, and needs no second structure (benches/store/search.py with 100,000 and 200,000 items).
+pub(super) const GRAPH_FROM: usize = 200_000;
+
 /// Asked for beyond the limit, for those that have expired.
 const SPARE: usize = 2;
 /// Vectors handed on together.
@@ -364,7 +368,7 @@ impl NamespaceIndex {
 
 /// How vectors are held.
 pub(super) fn options() -> Options {
-    Options { precision: Precision::I8, ..Options::default() }
+    Options { precision: Precision::I8, graph_from: GRAPH_FROM, ..Options::default() }
 }
 
 fn lowest(ranked: &[(u64, f32)]) -> f32 {

@@ -9,13 +9,13 @@ use std::thread;
 
 use rusqlite::Connection;
 
-use super::index::{NamespaceIndex, State, options};
+use super::index::{GRAPH_FROM, NamespaceIndex, State, options};
 use super::items::Store;
 use super::snapshots::purges;
 use crate::error::Result;
 use crate::lexical::Documents;
 use crate::snapshot::{Reader, Writer};
-use crate::vectors::{GRAPH_FROM, IdHash, VectorIndex, graph_version};
+use crate::vectors::{IdHash, VectorIndex, graph_version};
 
 /// Items from which reading a file is worth it: reading so many from the database takes some 50 ms.
 const WORTH: usize = 4_096;

@@ -112,10 +112,14 @@ impl Table {
 /// The first `count` slots whose `most` is no less than `bar`; `tops` are the largest of each [`LANES`].
 fn at_least(bar: f32, most: &[f32], tops: &[f32], count: usize) -> Vec<u32> {
     let mut slots = Vec::with_capacity(count.min(256));
-    for ((group, _), first) in
-        most.chunks(LANES).zip(tops).zip((0u32..).step_by(LANES)).filter(|((_, top), _)| **top >= bar)
-    {
-        slots.extend(group.iter().zip(first..).filter(|(most, _)| **most >= bar).map(|(_, slot)| slot));
+    let groups = most.chunks(LANES).zip(tops).zip((0u32..).step_by(LANES));
+    for ((group, _), first) in groups.filter(|((_, top), _)| **top >= bar) {
+        // Which of a group are is as good as random: asked one by one, half of the guesses of a processor would fail.
+        let mut hits = group.iter().rev().fold(0u32, |hits, most| hits << 1 | u32::from(*most >= bar));
+        while hits != 0 {
+            slots.push(first + hits.trailing_zeros());
+            hits &= hits - 1;
+        }
         if slots.len() >= count {
             slots.truncate(count);
             break;
