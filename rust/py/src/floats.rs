@@ -1,6 +1,6 @@
 //! The vectors that an embedder returned, whatever they are made of, as the bytes of f32 values.
 
-use pyo3::buffer::{PyBuffer, ReadOnlyCell};
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -51,13 +51,9 @@ fn read(value: &Bound<'_, PyAny>, out: &mut Vec<f32>) -> PyResult<bool> {
     } else if text(value) {
         return Ok(false);
     } else if let Ok(buffer) = PyBuffer::<f32>::get(value) {
-        match buffer.as_slice(value.py()) {
-            Some(numbers) => {
-                out.extend(numbers.iter().map(ReadOnlyCell::get));
-                Ok(())
-            }
-            None => buffer.to_vec(value.py()).map(|numbers| out.extend(numbers)),
-        }
+        let start = out.len();
+        out.resize(start + buffer.item_count(), 0.0);
+        buffer.copy_to_slice(value.py(), out.get_mut(start..).unwrap_or_default())
     } else if let Ok(buffer) = PyBuffer::<f64>::get(value)
         && buffer.dimensions() == 1
     {
