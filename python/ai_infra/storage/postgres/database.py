@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection, Connection
     from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+NEAREST = 100
+"""Vectors that the usual question to an index over vectors asks for."""
+SETTINGS = (
+    b"SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
+    b"SET hnsw.ef_search = 100; SET hnsw.iterative_scan = strict_order; SET hnsw.max_scan_tuples = 2000000; "
+)
+"""Plans are made once: every statement finds its rows by a key or an index, whatever its parameters, and making a plan
+takes longer than most of them run. A plan may be made while a table is empty: so that it is right when it is full,
+tables are not read from end to end where an index would do. Those of ``hnsw`` are pgvector's, and mean nothing where it
+is not."""
 _shared: dict[Any, Database] = {}
 _guard = threading.Lock()
 # What the pool logs of a server that is away is in our errors as well: where nobody has set logging up, it is not
@@ -65,7 +75,7 @@ class Database:
     def __init__(self, key: Any, dsn: Dsn, pool_size: int, timeout: float, prepare: bool) -> None:
         self._key = key
         self._users = 0
-        self._prepare = prepare
+        self.prepares = prepare
         self.dsn = dsn
         self.size = pool_size
         self.timeout = float(timeout)
@@ -127,9 +137,9 @@ class Database:
 
             async def opened(connection: AsyncConnection[Any]) -> None:
                 self._open.add(connection)
-                if self._prepare:
+                if self.prepares:
                     try:
-                        await connection.execute(self._limit())
+                        await connection.execute(self._settings())
                     except BaseException:
                         connection.pgconn.finish()  # the pool does not close what it could not configure
                         raise
@@ -144,16 +154,19 @@ class Database:
 
     def _configure(self, connection: Connection[Any]) -> None:
         self._open.add(connection)
-        if self._prepare:
+        if self.prepares:
             try:
-                connection.execute(self._limit())
+                connection.execute(self._settings())
             except BaseException:
                 connection.pgconn.finish()  # the pool does not close what it could not configure
                 raise
 
-    def _limit(self) -> bytes:
-        """No statement outlives the operation it belongs to. Behind a pooler the setting would stay behind."""
-        return b"SET statement_timeout = %d" % max(1, round(self.timeout * 1000))
+    def _settings(self) -> bytes:
+        """What holds for a connection. Behind a pooler it would stay with it, for others.
+
+        No statement outlives the operation it belongs to.
+        """
+        return SETTINGS + b"SET statement_timeout = %d" % max(1, round(self.timeout * 1000))
 
     def _options(self) -> dict[str, Any]:
         given = self.dsn.parameters
@@ -168,7 +181,7 @@ class Database:
         }
         # In the database's own encoding nothing could be lost, but not everything could be said.
         fixed = {"client_encoding": "utf8", "autocommit": True}
-        if not self._prepare:
+        if not self.prepares:
             fixed["prepare_threshold"] = None
         return {
             "kwargs": {**wanted, **given, **fixed},

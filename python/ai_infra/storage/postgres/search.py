@@ -13,9 +13,10 @@ from ai_infra._core import check_namespace, check_query
 from ai_infra._flow import Call, Flow
 from ai_infra.storage.backend import Scored
 from ai_infra.storage.postgres.filters import compile_filter
-from ai_infra.storage.postgres.large import Asked, LargeBackend, Place
+from ai_infra.storage.postgres.large import Asked, Place
 from ai_infra.storage.postgres.mirror import PIECE, Mirrors, Shown
 from ai_infra.storage.postgres.names import encode, subtree
+from ai_infra.storage.postgres.ranking import RankingBackend
 from ai_infra.storage.postgres.work import Ask, Compute, Script
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SearchBackend(LargeBackend):
-    """What the items' backend knows of search; arguments as for ``LargeBackend``."""
+class SearchBackend(RankingBackend):
+    """What the items' backend knows of search; arguments as for ``RankingBackend``."""
 
     def __init__(self, dsn: str, **options: Any) -> None:
         super().__init__(dsn, **options)
