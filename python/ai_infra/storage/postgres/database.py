@@ -140,8 +140,10 @@ class Database:
                 if self.prepares:
                     try:
                         await connection.execute(self._settings())
-                    except BaseException:
+                    except BaseException as error:
                         connection.pgconn.finish()  # the pool does not close what it could not configure
+                        if isinstance(error, asyncio.CancelledError):
+                            _insist_later()
                         raise
 
             self._bury()
@@ -207,6 +209,9 @@ class Database:
                         connection = await super().connect(*args, **options)
                     except psycopg.Error as error:
                         database.refusal = judge_connecting(error, database.dsn)
+                        raise
+                    except asyncio.CancelledError:
+                        _insist_later()
                         raise
                     database.refusal = None
                     return connection
@@ -278,3 +283,24 @@ class Database:
                 pool, "_pool", ()
             ):
                 connection.pgconn.finish()
+
+
+def _insist_later() -> None:
+    """From a worker of a pool that was cancelled while it made a connection: cancel until all the pool's tasks end.
+
+    The worker takes it for a failure to connect and goes on, and before Python 3.12 what it tells the pool's scheduler
+    then may make that one lose its cancellation, too. The end of a loop cancels each task only once, and waits for it.
+    """
+    worker = asyncio.current_task()
+    if worker is not None:
+        pool = worker.get_name().rpartition("-worker")[0]
+        asyncio.get_running_loop().call_later(0.05, _insist, f"{pool}-")
+
+
+def _insist(pool: str) -> None:
+    loop = asyncio.get_running_loop()
+    left = [task for task in asyncio.all_tasks() if task.get_name().startswith(pool) and task.cancelling()]
+    for task in left:
+        task.cancel()
+    if left:
+        loop.call_later(0.05, _insist, pool)
