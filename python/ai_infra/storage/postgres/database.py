@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection, Connection
     from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-NEAREST = 100
+NEAREST = 200
 """Vectors that the usual question to an index over vectors asks for."""
 SETTINGS = (
     b"SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
-    b"SET hnsw.ef_search = 100; SET hnsw.iterative_scan = strict_order; SET hnsw.max_scan_tuples = 2000000; "
+    b"SET hnsw.ef_search = 200; SET hnsw.iterative_scan = strict_order; SET hnsw.max_scan_tuples = 2000000; "
 )
 """Plans are made once: every statement finds its rows by a key or an index, whatever its parameters, and making a plan
 takes longer than most of them run. A plan may be made while a table is empty: so that it is right when it is full,

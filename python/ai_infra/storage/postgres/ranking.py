@@ -33,7 +33,7 @@ from ai_infra.storage.postgres.work import Ask, Compute, Script
 if TYPE_CHECKING:
     from psycopg import sql
 
-CANDIDATES = 200
+CANDIDATES = NEAREST
 """Of the best by words, and of the nearest by vectors, so many at least are put in order together."""
 FILTERED = 50_000
 """Of the best by words so many are held against a filter."""
@@ -170,7 +170,7 @@ class RankingBackend(LargeBackend):
         return [Scored(items[number], score) for score, number in chosen if number in items]
 
     def _ask_more(self, count: int) -> Ask:
-        return Ask(self._large_sql["ask_more"], {"ef": str(min(1000, max(CANDIDATES, count)))})
+        return Ask(self._large_sql["ask_more"], {"ef": str(min(1000, count))})
 
     def _score_words(self, state: State, query: str) -> Script[Scores]:
         terms, beginnings, parts = wanted_terms(query)
