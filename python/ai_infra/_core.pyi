@@ -363,7 +363,8 @@ class Mirror:
         """Takes rows as they are, and says by how many items the mirror has grown.
 
         Columns: the namespace (each part followed by a zero byte; None: no row), key, value JSON (None: the
-        item is gone), created_at, updated_at, expires_at, version, vector; more do not matter.
+        vector of an item in another row, or, without a vector, the item is gone), created_at, updated_at,
+        expires_at, version, vector; more do not matter.
         """
 
     def search(

@@ -49,6 +49,9 @@ class Server:
 
         if how == "kill":
             process = psutil.Process(self._server.get_pid())
+            # Stopped first: a backend that it starts while its children are listed would outlive it, keep its memory
+            # in use, and might wait for ever for a lock that a dead one holds, and its client with it.
+            process.suspend()
             family = [process, *process.children(recursive=True)]
             for each in family:
                 with suppress(psutil.NoSuchProcess):

@@ -243,3 +243,26 @@ def test_only_the_databases_clock_counts(url: str) -> None:
         assert (store.sweep(), store.count()) == (1, 1)
     behind.close()
     ahead.close()
+
+
+def test_a_loop_ends_while_a_connection_is_being_made(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore.postgres(url)
+    store.put("facts", "k", {"v": 1})
+
+    async def main() -> None:
+        connecting = asyncio.Event()
+
+        async def connect(cls: Any, *args: Any, **options: Any) -> Any:
+            connecting.set()
+            await asyncio.sleep(3600)
+
+        monkeypatch.setattr(psycopg.AsyncConnection, "connect", classmethod(connect))
+        waiting = asyncio.create_task(store.aget("facts", "k"))
+        await connecting.wait()
+        waiting.cancel()
+
+    loop = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
+    loop.start()
+    loop.join(60)
+    assert not loop.is_alive()
+    store.close()

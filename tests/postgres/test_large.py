@@ -86,6 +86,28 @@ def test_what_the_database_finds_is_what_a_mirror_finds(either: str, size: int |
         assert not store._backend._mirrors._by_place  # type: ignore[attr-defined]
 
 
+def test_behind_a_pooler_and_with_a_high_limit_an_index_is_asked_for_enough(
+    extended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "INDEXED_FROM", 100)
+    texts = [f"{text} number{n}" for n, text in enumerate(sentences(1500, 8))]
+    with (
+        MemoryStore.postgres(extended, embeddings=Embedder(96, "m")) as mirror,
+        large_store(extended, embeddings=Embedder(96, "m"), prepare=False) as pooled,
+        large_store(extended, embeddings=Embedder(96, "m")) as store,
+    ):
+        mirror.put_many([("facts", f"{n:05}", {"text": text}) for n, text in enumerate(texts)])
+        for each in (pooled, store):
+            each.search("facts", "piano")
+            each._backend._nearest.settle()  # type: ignore[attr-defined]
+            assert agreement(each, mirror) >= 0.99
+            for limit in (1, 60, 400):
+                found = keys(each.search("facts", "a piano in oslo", limit=limit))
+                assert len(found) == limit
+                expected = keys(mirror.search("facts", "a piano in oslo", limit=limit))
+                assert len(set(found) & set(expected)) >= 0.98 * limit
+
+
 def test_every_item_is_found_where_all_are_asked_for(either: str) -> None:
     with large_store(either) as store:
         store.put_many([("facts", str(n), {"text": text}) for n, text in enumerate(sentences(300, 3))])

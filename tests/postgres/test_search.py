@@ -303,3 +303,28 @@ def test_models_side_by_side_in_tenants_and_schemas(url: str) -> None:
         for store in (a, b, c, local):
             store.put("facts", "k", {"text": "a piano"})
             assert [hit.key for hit in store.search("facts", "piano")] == ["k"]
+
+
+def test_a_plan_that_was_made_while_a_table_was_empty_uses_its_index(url: str) -> None:
+    with MemoryStore.postgres(url, pool_size=1) as store:
+        for _ in range(8):  # the driver prepares what it runs for the sixth time
+            assert store.search("facts", "piano") == []
+            store.put("other", "k", {"text": "a violin"})
+            assert store.search("other", "violin")[0].key == "k"
+        store.put_many([("facts", f"{n:05}", {"text": text}) for n, text in enumerate(sentences(3_000, 5))])
+        assert len(store.search("facts", "piano")) == 10
+        with store._backend._database.pool().connection() as connection:  # type: ignore[attr-defined]
+            prepared = connection.execute(
+                "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements"
+            ).fetchall()
+            assert len(prepared) >= 3
+            assert all(custom == 0 for _, _, custom in prepared)
+            changes = [text for text, *_ in prepared if "pg_visible_in_snapshot" in text]
+            assert len(changes) == 1
+            if connection.info.server_version >= 160_000:
+                plan = "\n".join(
+                    row[0] for row in connection.execute(b"EXPLAIN (GENERIC_PLAN) " + changes[0].encode())
+                )
+                assert "Seq Scan on items" not in plan
+                assert "items_by_change" in plan
+                assert "removals_by_change" in plan

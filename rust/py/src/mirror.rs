@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ai_infra_core::error::{Error, Result};
-use ai_infra_core::store::{self, Content, Item, Loaded, Namespace, Question};
+use ai_infra_core::store::{self, Content, Entry, Loaded, Namespace, Question};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::item::MemoryItem;
 use crate::items::{Bytes, items};
@@ -28,48 +28,63 @@ impl Mirror {
     }
 
     /// Takes rows as they are, in these columns (more do not matter): `(namespace, each part followed by a zero byte;
-    /// key, value JSON, created_at, updated_at, expires_at, version, vector)`. Without a value the item is gone,
-    /// without a namespace there is no row. Returns by how many items the mirror has grown.
+    /// key, value JSON, created_at, updated_at, expires_at, version, vector)`. Without a value it is the vector of an
+    /// item in another row, without a vector as well the item is gone; without a namespace there is no row. Returns by
+    /// how many items the mirror has grown.
     fn load(
         &self,
         py: Python<'_>,
         #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyTuple>>,
     ) -> PyResult<i64> {
-        let mut ready: Vec<Loaded> = Vec::with_capacity(rows.len());
-        let mut last: Option<(Vec<u8>, Arc<[u8]>)> = None;
+        // Python's texts and bytes never change, and `cells` holds them: nothing is copied before the core does.
+        let mut cells = Vec::with_capacity(rows.len());
         for row in &rows {
             let ns = row.get_item(0)?;
-            if ns.is_none() {
-                continue;
+            if !ns.is_none() {
+                let vector = row.get_item(7)?;
+                let vector = if vector.is_none() { None } else { Some(vector.cast_into::<PyBytes>()?) };
+                let value = row.get_item(2)?;
+                let value = if value.is_none() { None } else { Some(value.cast_into::<PyString>()?) };
+                cells.push((
+                    row,
+                    ns.cast_into::<PyBytes>()?,
+                    row.get_item(1)?.cast_into::<PyString>()?,
+                    value,
+                    vector,
+                ));
             }
-            let place = ns.cast::<PyBytes>()?.as_bytes();
-            let namespace = match &last {
-                Some((same, namespace)) if same == place => Arc::clone(namespace),
-                _ => {
-                    let namespace = raise(py, zero_ended(place))?.into_shared();
-                    last = Some((place.to_vec(), Arc::clone(&namespace)));
-                    namespace
-                }
-            };
-            let key: String = row.get_item(1)?.extract()?;
-            let content = match row.get_item(2)?.extract()? {
-                Some(value) => Some(Content {
-                    item: Item {
+        }
+        let mut ready: Vec<Loaded<'_>> = Vec::with_capacity(cells.len());
+        let mut last: Option<(&[u8], Arc<[u8]>)> = None;
+        for (row, ns, key, value, vector) in &cells {
+            let place = ns.as_bytes();
+            let vector = vector.as_ref().map(|vector| vector.as_bytes());
+            let content = match (value, vector) {
+                (Some(value), vector) => {
+                    let namespace = match &last {
+                        Some((same, namespace)) if *same == place => Arc::clone(namespace),
+                        _ => {
+                            let namespace = raise(py, zero_ended(place))?.into_shared();
+                            last = Some((place, Arc::clone(&namespace)));
+                            namespace
+                        }
+                    };
+                    let entry = Entry {
                         namespace,
-                        key: key.clone(),
-                        value,
+                        value: value.to_str()?,
                         created_at: row.get_item(3)?.extract()?,
                         updated_at: row.get_item(4)?.extract()?,
                         expires_at: row.get_item(5)?.extract()?,
                         version: row.get_item(6)?.extract()?,
-                    },
-                    vector: row.get_item(7)?.extract::<Option<Bytes>>()?.map(|bytes| bytes.0),
-                }),
-                None => None,
+                    };
+                    Content::Item(entry, vector)
+                }
+                (None, Some(vector)) => Content::Vector(vector),
+                (None, None) => Content::Nothing,
             };
-            ready.push(Loaded { place: place.to_vec(), key, content });
+            ready.push(Loaded { place, key: key.to_str()?, content });
         }
-        raise(py, py.detach(|| self.inner.load(ready)))
+        raise(py, py.detach(|| self.inner.load(&ready)))
     }
 
     /// The best items for a question with their scores; `window` is `(limit, least score or None)`, `vector` the

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection, Connection
     from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+NEAREST = 200
+"""Vectors that the usual question to an index over vectors asks for."""
+SETTINGS = (
+    b"SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
+    b"SET hnsw.ef_search = 200; SET hnsw.iterative_scan = strict_order; SET hnsw.max_scan_tuples = 2000000; "
+)
+"""Plans are made once: every statement finds its rows by a key or an index, whatever its parameters, and making a plan
+takes longer than most of them run. A plan may be made while a table is empty: so that it is right when it is full,
+tables are not read from end to end where an index would do. Those of ``hnsw`` are pgvector's, and mean nothing where it
+is not."""
 _shared: dict[Any, Database] = {}
 _guard = threading.Lock()
 # What the pool logs of a server that is away is in our errors as well: where nobody has set logging up, it is not
@@ -65,7 +75,7 @@ class Database:
     def __init__(self, key: Any, dsn: Dsn, pool_size: int, timeout: float, prepare: bool) -> None:
         self._key = key
         self._users = 0
-        self._prepare = prepare
+        self.prepares = prepare
         self.dsn = dsn
         self.size = pool_size
         self.timeout = float(timeout)
@@ -127,11 +137,13 @@ class Database:
 
             async def opened(connection: AsyncConnection[Any]) -> None:
                 self._open.add(connection)
-                if self._prepare:
+                if self.prepares:
                     try:
-                        await connection.execute(self._limit())
-                    except BaseException:
+                        await connection.execute(self._settings())
+                    except BaseException as error:
                         connection.pgconn.finish()  # the pool does not close what it could not configure
+                        if isinstance(error, asyncio.CancelledError):
+                            _insist_later()
                         raise
 
             self._bury()
@@ -144,16 +156,19 @@ class Database:
 
     def _configure(self, connection: Connection[Any]) -> None:
         self._open.add(connection)
-        if self._prepare:
+        if self.prepares:
             try:
-                connection.execute(self._limit())
+                connection.execute(self._settings())
             except BaseException:
                 connection.pgconn.finish()  # the pool does not close what it could not configure
                 raise
 
-    def _limit(self) -> bytes:
-        """No statement outlives the operation it belongs to. Behind a pooler the setting would stay behind."""
-        return b"SET statement_timeout = %d" % max(1, round(self.timeout * 1000))
+    def _settings(self) -> bytes:
+        """What holds for a connection. Behind a pooler it would stay with it, for others.
+
+        No statement outlives the operation it belongs to.
+        """
+        return SETTINGS + b"SET statement_timeout = %d" % max(1, round(self.timeout * 1000))
 
     def _options(self) -> dict[str, Any]:
         given = self.dsn.parameters
@@ -168,7 +183,7 @@ class Database:
         }
         # In the database's own encoding nothing could be lost, but not everything could be said.
         fixed = {"client_encoding": "utf8", "autocommit": True}
-        if not self._prepare:
+        if not self.prepares:
             fixed["prepare_threshold"] = None
         return {
             "kwargs": {**wanted, **given, **fixed},
@@ -194,6 +209,9 @@ class Database:
                         connection = await super().connect(*args, **options)
                     except psycopg.Error as error:
                         database.refusal = judge_connecting(error, database.dsn)
+                        raise
+                    except asyncio.CancelledError:
+                        _insist_later()
                         raise
                     database.refusal = None
                     return connection
@@ -265,3 +283,24 @@ class Database:
                 pool, "_pool", ()
             ):
                 connection.pgconn.finish()
+
+
+def _insist_later() -> None:
+    """From a worker of a pool that was cancelled while it made a connection: cancel until all the pool's tasks end.
+
+    The worker takes it for a failure to connect and goes on, and before Python 3.12 what it tells the pool's scheduler
+    then may make that one lose its cancellation, too. The end of a loop cancels each task only once, and waits for it.
+    """
+    worker = asyncio.current_task()
+    if worker is not None:
+        pool = worker.get_name().rpartition("-worker")[0]
+        asyncio.get_running_loop().call_later(0.05, _insist, f"{pool}-")
+
+
+def _insist(pool: str) -> None:
+    loop = asyncio.get_running_loop()
+    left = [task for task in asyncio.all_tasks() if task.get_name().startswith(pool) and task.cancelling()]
+    for task in left:
+        task.cancel()
+    if left:
+        loop.call_later(0.05, _insist, pool)

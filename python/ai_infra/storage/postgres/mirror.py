@@ -25,18 +25,31 @@ OVERHEAD = 100
 """What a mirror costs beyond its items, counted in items."""
 PIECE = 5_000
 """Larger namespaces are read through a cursor, so many items at a time, and never held as Python objects."""
-COLUMNS = 8
-"""Columns of an item in the statements ``load`` and ``changes``; the state of the database follows."""
 LIFE = 12 * 3600.0
 """Seconds without a search after which a mirror is loaded anew: the database forgets what it removed."""
 
 
-class Seen(NamedTuple):
-    """The state of the database that a mirror shows."""
+class State(NamedTuple):
+    """The state of the database that an answer shows."""
 
     snapshot: str
-    start: str
+    model: str | None
+    now: int
+    """Its clock, in microseconds."""
+    start: int
     """When the server was started: transaction numbers mean nothing to another server."""
+
+
+def state_of(rows: Sequence[Any]) -> State:
+    """The state of the database in an answer to ``load``, ``load_all`` or ``changes``: its row without a namespace."""
+    return State(*next(row for row in rows if row[0] is None)[1:5])
+
+
+class Seen(NamedTuple):
+    """What a mirror shows, and when it was asked for."""
+
+    snapshot: str
+    start: int
     model: str | None
     at: float
 
@@ -66,7 +79,12 @@ class Mirror:
         return seen if seen is not None and time.monotonic() - seen.at < LIFE else None
 
     def answer(
-        self, base: Seen | None, rows: Sequence[Any], search: tuple[Any, ...], loaded: Shown | None = None
+        self,
+        base: Seen | None,
+        state: State,
+        rows: Sequence[Any],
+        search: tuple[Any, ...],
+        loaded: Shown | None = None,
     ) -> list[Scored] | None:
         """Take in what the database answered, and search; None when the answer builds on another state than
         the mirror is in (another thread was faster, or the server was restarted), and has to be asked for
@@ -74,11 +92,11 @@ class Mirror:
 
         Args:
             base: what the rows build on.
+            state: what they show.
             rows: of the statements ``load`` or ``changes``.
             search: arguments of the search in the core.
-            loaded: with everything, where the rows are only its end.
+            loaded: with everything, where that was read piece by piece.
         """
-        snapshot, start, model, now = rows[-1][COLUMNS:]
         if base is None and loaded is None:
             loaded = Shown(self._model)
             loaded.take(rows)
@@ -91,13 +109,14 @@ class Mirror:
                 return None
             else:
                 self.seen = None
-                if (base.start, base.model) != (start, model):
+                if (base.start, base.model) != (state.start, state.model):
                     return None
                 shown = self._shown
-                shown.take(rows)
-            self.seen = Seen(snapshot, start, model, time.monotonic())
+                if len(rows) > 1:
+                    shown.take(rows)
+            self.seen = Seen(state.snapshot, state.start, state.model, time.monotonic())
             text, vector, filter, window = search
-            found = shown.core.search(text, vector, filter, window, now)
+            found = shown.core.search(text, vector, filter, window, state.now)
         return [Scored(row, score) for row, score in found]
 
 
@@ -113,7 +132,7 @@ class Shown:
         self.count = 0
 
     def take(self, rows: Sequence[Any]) -> None:
-        """Take in rows of the statements ``load`` or ``changes``."""
+        """Take in rows of the statements ``load``, ``load_all`` or ``changes``."""
         self.count += self.core.load(rows)
 
 

@@ -150,7 +150,7 @@ class Work(Generic[T]):
                     ask = script.send(ask.call())
                     continue
                 cursor = connection.execute(ask.query, ask.parameters, binary=ask.parameters is not None)
-                ask = script.send(cursor.fetchall() if cursor.description else [])
+                ask = script.send(cursor.fetchall() if _has_rows(cursor) else [])
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -168,12 +168,18 @@ class Work(Generic[T]):
                 cursor = await connection.execute(
                     ask.query, ask.parameters, binary=ask.parameters is not None
                 )
-                ask = script.send(await cursor.fetchall() if cursor.description else [])
+                ask = script.send(await cursor.fetchall() if _has_rows(cursor) else [])
         except StopIteration as stop:
             result: T = stop.value
             return result
         finally:
             script.close()
+
+
+def _has_rows(cursor: Any) -> bool:
+    """Whether a statement answers with rows; ``cursor.description`` would describe every column to say so."""
+    result = cursor.pgresult
+    return result is not None and result.nfields > 0
 
 
 def work(database: Database, script: Callable[[], Script[T]], *, atomic: bool = False) -> Flow[T]:

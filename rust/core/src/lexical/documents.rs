@@ -9,8 +9,8 @@
 use std::io;
 
 use super::dense::Dense;
+use super::memo;
 use super::postings::Postings;
-use super::stem::stem_into;
 use super::token::words;
 use super::vocab::Vocab;
 use crate::snapshot::{Reader, Writer};
@@ -49,7 +49,6 @@ pub(crate) struct Documents {
     free: Vec<u32>,
     /// The words of the text being added, as terms.
     sequence: Vec<u32>,
-    stem: String,
 }
 
 impl Documents {
@@ -60,24 +59,31 @@ impl Documents {
     }
 
     /// Appends documents that have a term: the number of each, how often it has it, and how long it is.
+    /// [`Self::appended`] ends it.
     pub(super) fn append(&mut self, term: &str, list: impl Iterator<Item = (u32, u32, u32)>) {
-        let mut id = None;
-        for (document, count, length) in list {
-            let id = *id.get_or_insert_with(|| self.vocab.intern(term));
-            self.vocab.hold(id);
-            self.postings.push(id, (document, count));
-            self.dense.note(id, (document, count), self.postings.get(id), self.live);
-            if self.documents.len() <= document as usize {
-                self.documents.resize(document as usize + 1, Document::default());
+        let Self { vocab, postings, lengths, .. } = self;
+        let list = list.map(|(document, count, length)| {
+            let at = document as usize;
+            if lengths.len() <= at {
+                lengths.resize(at + 1, 1.0);
             }
-            self.lengths.resize(self.documents.len(), 1.0);
-            if let Some(place) = self.lengths.get_mut(document as usize) {
+            if let Some(place) = lengths.get_mut(at) {
                 *place = length.max(1) as f32;
             }
-            if let Some(place) = self.documents.get_mut(document as usize) {
-                *place = Document { length, live: true, ..Document::default() };
-            }
+            (document, count)
+        });
+        let list: Vec<(u32, u32)> = list.collect();
+        if !list.is_empty() {
+            let id = vocab.intern(term);
+            vocab.hold_many(id, list.len() as u32);
+            postings.extend(id, &list);
         }
+    }
+
+    /// Ends the appending.
+    pub(super) fn appended(&mut self) {
+        self.documents.resize(self.lengths.len(), Document { live: true, ..Document::default() });
+        self.dense = Dense::of(&self.postings, self.documents.len());
     }
 
     /// The number of live documents.
@@ -135,9 +141,11 @@ impl Documents {
     pub(crate) fn add(&mut self, text: &str, mut each: impl FnMut(&Vocab, u32, u32)) -> u32 {
         let mut sequence = std::mem::take(&mut self.sequence);
         sequence.clear();
-        words(text, |word| {
-            stem_into(word, &mut self.stem);
-            sequence.push(self.vocab.intern(&self.stem));
+        memo::with(|memo| {
+            words(text, |word| {
+                let term = memo.term(word);
+                sequence.push(self.vocab.intern_known(&term.text, term.hash, &mut term.facts));
+            });
         });
         let document = self.free.pop().unwrap_or_else(|| {
             self.documents.push(Document::default());

@@ -160,6 +160,7 @@ pub(crate) fn gains<T>(
         let Some(block) = here(block) else { continue };
         held.append(term, read(block, list).filter(|(document, ..)| there(*document)));
     }
+    held.appended();
     held.gains(question, |gains| body(gains, &number))
 }
 

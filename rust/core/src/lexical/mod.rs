@@ -7,6 +7,7 @@ mod fold;
 mod gains;
 mod index;
 mod lists;
+mod memo;
 mod postings;
 mod query;
 mod stem;

@@ -65,6 +65,28 @@ impl Postings {
         }
     }
 
+    /// Appends many to the list of a term, which moves once at most.
+    pub fn extend(&mut self, term: u32, postings: &[Posting]) {
+        if self.lists.len() <= term as usize {
+            self.lists.resize(term as usize + 1, List::default());
+        }
+        let Some(old) = self.lists.get(term as usize).copied().filter(|_| !postings.is_empty()) else {
+            return;
+        };
+        let end = old.len as usize + postings.len();
+        let mut list = List { start: old.start, len: end as u32 };
+        if list.room() > old.room() {
+            list.start = self.take(list.room());
+            self.heap.copy_within(old.start..old.start + old.len as usize, list.start);
+            self.give(old);
+        }
+        let places = self.heap.get_mut(list.start + old.len as usize..list.start + end);
+        places.unwrap_or_default().copy_from_slice(postings);
+        if let Some(place) = self.lists.get_mut(term as usize) {
+            *place = list;
+        }
+    }
+
     /// Empties the list of a term.
     pub fn clear(&mut self, term: u32) {
         if let Some(list) = self.lists.get_mut(term as usize) {

@@ -12,6 +12,32 @@ const MAX_WORD: usize = 64;
 
 /// Calls `emit` with the folded form of every term of `text`, in order.
 pub(crate) fn words(text: &str, mut emit: impl FnMut(&str)) {
+    // Most texts are mostly words of ASCII letters and digits between other ASCII characters: each of them is its own
+    // lower case. Whatever touches an apostrophe or another script is gone through by character, to the next gap.
+    let mut lower = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.bytes().position(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric()) {
+        rest = rest.get(start..).unwrap_or_default();
+        let end = rest.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        if rest.as_bytes().get(end).is_some_and(|next| *next == b'\'' || !next.is_ascii()) {
+            let gap = |byte: u8| byte.is_ascii() && byte != b'\'' && !byte.is_ascii_alphanumeric();
+            let end = rest.bytes().position(gap).unwrap_or(rest.len());
+            let (part, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            any_words(part, &mut emit);
+            rest = after;
+            continue;
+        }
+        let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        lower.clear();
+        lower.push_str(word.get(..MAX_WORD).unwrap_or(word));
+        lower.make_ascii_lowercase();
+        emit(&lower);
+        rest = after;
+    }
+}
+
+/// [`words`] of a text of any characters.
+fn any_words(text: &str, mut emit: impl FnMut(&str)) {
     let mut word = String::new();
     let mut run: Vec<char> = Vec::new();
     let mut pending = false; // an apostrophe after the word so far
@@ -98,8 +124,9 @@ pub fn terms(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
-    use super::{terms, words};
+    use super::{any_words, terms, words};
 
     fn plain(text: &str) -> Vec<String> {
         let mut out = Vec::new();
@@ -114,6 +141,28 @@ mod tests {
         assert_eq!(plain("snake_case v2.10 ok?"), ["snake", "case", "v2", "10", "ok"]);
         assert_eq!(plain("Straße İstanbul ΣΊΣΥΦΟΣ"), ["strasse", "istanbul", "σισυφοσ"]);
         assert_eq!(plain("'s boss' its"), ["s", "boss", "its"]);
+    }
+
+    #[test]
+    fn words_of_letters_are_those_that_every_character_gives() {
+        let parts = [
+            "a", "S", "word", "Words", "x9", "'", "’", "'s", "-", " ", "\n", "é", "Ä", "猫", "犬", "\u{301}",
+            "한국", "हि", "ß", ".", "\u{200b}", "\u{ff21}", "long",
+        ];
+        let mut state = 3_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..50_000 {
+            let mut text: String = (0..random(12)).map(|_| parts[random(parts.len())]).collect();
+            if random(50) == 0 {
+                text.push_str(&text.repeat(20));
+            }
+            let mut every = Vec::new();
+            any_words(&text, |word| every.push(word.to_owned()));
+            assert_eq!(plain(&text), every, "{text:?}");
+        }
     }
 
     #[test]

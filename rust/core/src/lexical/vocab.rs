@@ -16,7 +16,7 @@ use crate::snapshot::{Reader, Writer};
 const NO_ROW: u32 = u32::MAX;
 
 /// Seeded, so that texts cannot be chosen to collide.
-fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     use std::hash::BuildHasher;
     static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u64));
     xxh3_64_with_seed(text.as_bytes(), *SEED)
@@ -46,6 +46,21 @@ struct Entry {
     function: bool,
 }
 
+/// What is known of a term whatever index it is in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    row: u32,
+    dull: bool,
+    function: bool,
+}
+
+impl Facts {
+    fn of(text: &str) -> Self {
+        let row = table().row(text).unwrap_or(NO_ROW);
+        Self { row, dull: is_question_word(text), function: is_function_word(text) }
+    }
+}
+
 /// Terms ↔ numbers. A number is reused once nobody uses its term.
 #[derive(Debug, Default)]
 pub(crate) struct Vocab {
@@ -70,24 +85,29 @@ impl Vocab {
 
     /// Counts one use of a number that [`Self::intern`] has just returned.
     pub(crate) fn hold(&mut self, id: u32) {
+        self.hold_many(id, 1);
+    }
+
+    /// Counts so many uses of it.
+    pub(super) fn hold_many(&mut self, id: u32, uses: u32) {
         if let Some(entry) = self.entries.get_mut(id as usize) {
-            entry.uses += 1;
+            entry.uses += uses;
         }
     }
 
     /// The number of `text`, made if needed; to be [held](Self::hold).
     pub(crate) fn intern(&mut self, text: &str) -> u32 {
-        if let Some(id) = self.id(text) {
-            return id;
+        self.intern_known(text, hash(text), &mut None)
+    }
+
+    /// [`Self::intern`] where the hash is known, and the facts perhaps.
+    pub(super) fn intern_known(&mut self, text: &str, hashed: u64, facts: &mut Option<Facts>) -> u32 {
+        if let Some(id) = self.ids.find(hashed, |id| self.text(*id) == text) {
+            return *id;
         }
-        let entry = Entry {
-            start: self.texts.len(),
-            length: text.len() as u32,
-            row: table().row(text).unwrap_or(NO_ROW),
-            uses: 0,
-            dull: is_question_word(text),
-            function: is_function_word(text),
-        };
+        let Facts { row, dull, function } = *facts.get_or_insert_with(|| Facts::of(text));
+        let (start, length) = (self.texts.len(), text.len() as u32);
+        let entry = Entry { start, length, row, uses: 0, dull, function };
         self.texts.push_str(text);
         let id = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
@@ -98,7 +118,7 @@ impl Vocab {
         }
         self.alike.put(id, text);
         let (texts, entries) = (&self.texts, &self.entries);
-        self.ids.insert_unique(hash(text), id, |id| hash(text_of(texts, entries, *id)));
+        self.ids.insert_unique(hashed, id, |id| hash(text_of(texts, entries, *id)));
         if entry.row != NO_ROW {
             let row = |id: &u32| entries.get(*id as usize).map_or(NO_ROW, |entry| entry.row);
             self.by_row.insert_unique(row_hash(entry.row), id, |id| row_hash(row(id)));

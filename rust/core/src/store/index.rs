@@ -177,9 +177,9 @@ impl NamespaceIndex {
             let vector = if local {
                 None
             } else {
-                row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?
+                row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?.map(read_vector)
             };
-            self.take(&mut taking, changed.unsigned_abs(), super::read::text(row, 0)?, vector)?;
+            self.take(&mut taking, changed.unsigned_abs(), super::read::text(row, 0)?, vector.as_deref())?;
         }
         self.taken(&mut taking)?;
         self.generation = generation;
@@ -187,9 +187,9 @@ impl NamespaceIndex {
         Ok(())
     }
 
-    /// Takes in an item, in place of the one that has its id: its JSON, and its vector as it is stored where that is
-    /// not computed here. [`Self::taken`] ends it.
-    pub fn take(&mut self, taking: &mut Taking, id: u64, value: &str, vector: Option<&[u8]>) -> Result<()> {
+    /// Takes in an item, in place of the one that has its id: its JSON, and its vector with the numbers of its stored
+    /// form where that is not computed here. [`Self::taken`] ends it.
+    pub fn take(&mut self, taking: &mut Taking, id: u64, value: &str, vector: Option<&[f32]>) -> Result<()> {
         let Taking { local, computed, waiting } = taking;
         let text = text_of(&parse(value)?);
         self.drop_item(id);
@@ -207,8 +207,8 @@ impl NamespaceIndex {
         if *local {
             embed::normalize(computed);
             self.put_vector(waiting, number, computed)?;
-        } else if let Some(bytes) = vector {
-            self.put_vector(waiting, number, &read_vector(bytes))?;
+        } else if let Some(vector) = vector {
+            self.put_vector(waiting, number, vector)?;
         }
         Ok(())
     }

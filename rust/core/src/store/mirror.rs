@@ -11,26 +11,45 @@ use super::items::Item;
 use super::search::Scored;
 use crate::embed;
 use crate::error::{Error, Result};
-use crate::vectors::pack;
+use crate::vectors::Desk;
 
-/// An item of the other database, or a place where there is none any more.
+/// What the other database says of a place, where there may be an item.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct Loaded<'a> {
     /// Where: what is the same for the items of one namespace, in the order of namespaces.
-    pub place: Vec<u8>,
+    pub place: &'a [u8],
     /// Under which key.
-    pub key: String,
-    /// `None`: deleted.
-    pub content: Option<Content>,
+    pub key: &'a str,
+    /// What it says.
+    pub content: Content<'a>,
 }
 
-/// What an item consists of.
+/// What there is.
 #[derive(Debug, Clone)]
-pub struct Content {
-    /// The item as searches find it.
-    pub item: Item,
-    /// The vector of its text where an embedder was asked: f32, little-endian.
-    pub vector: Option<Vec<u8>>,
+pub enum Content<'a> {
+    /// An item, with the vector of its text where an embedder was asked, unless that comes by itself.
+    Item(Entry<'a>, Option<&'a [u8]>),
+    /// The vector of an item that comes as well: f32, little-endian.
+    Vector(&'a [u8]),
+    /// Nothing any more.
+    Nothing,
+}
+
+/// An item as it lies in the other database.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    /// The namespace.
+    pub namespace: Arc<[u8]>,
+    /// The value as canonical JSON.
+    pub value: &'a str,
+    /// See [`Item::created_at`].
+    pub created_at: i64,
+    /// See [`Item::updated_at`].
+    pub updated_at: i64,
+    /// See [`Item::expires_at`].
+    pub expires_at: Option<i64>,
+    /// See [`Item::version`].
+    pub version: i64,
 }
 
 /// What to search for.
@@ -71,6 +90,20 @@ struct Place {
     items: HashMap<u64, Arc<Item>>,
 }
 
+impl Entry<'_> {
+    fn item(&self, key: &str) -> Item {
+        Item {
+            namespace: Arc::clone(&self.namespace),
+            key: key.to_owned(),
+            value: self.value.to_owned(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            expires_at: self.expires_at,
+            version: self.version,
+        }
+    }
+}
+
 impl Mirror {
     /// An empty mirror. `local`: vectors are those of the built-in embedder, and computed here.
     #[must_use]
@@ -79,40 +112,56 @@ impl Mirror {
     }
 
     /// Takes rows as they are, without checking what the other database has checked: first those that are gone,
-    /// then the others. Returns by how many items the mirror has grown. After an error it is to be thrown away.
+    /// then the others, in the order in which they were made. Returns by how many items the mirror has grown. After an
+    /// error it is to be thrown away.
     ///
     /// # Errors
     /// [`Error::EmbeddingMismatch`] when vectors have different sizes, and [`Error::StorageCorrupt`] when a value
     /// is no JSON.
-    pub fn load(&self, mut rows: Vec<Loaded>) -> Result<i64> {
+    pub fn load(&self, rows: &[Loaded<'_>]) -> Result<i64> {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let Held { places, size, newest } = &mut *held;
         let mut grown = 0;
-        for gone in rows.extract_if(.., |row| row.content.is_none()) {
-            let Some(place) = places.get_mut(&gone.place) else { continue };
-            if let Some(id) = place.ids.remove(&gone.key) {
-                place.index.drop_item(id);
-                place.items.remove(&id);
-                grown -= 1;
-                if place.ids.is_empty() {
-                    places.remove(&gone.place);
+        let mut vectors = HashMap::new();
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            match &row.content {
+                Content::Item(entry, vector) => items.push((row, entry, *vector)),
+                Content::Vector(vector) => _ = vectors.insert((row.place, row.key), *vector),
+                Content::Nothing => {
+                    let Some(place) = places.get_mut(row.place) else { continue };
+                    if let Some(id) = place.ids.remove(row.key) {
+                        place.index.drop_item(id);
+                        place.items.remove(&id);
+                        grown -= 1;
+                        if place.ids.is_empty() {
+                            places.remove(row.place);
+                        }
+                    }
                 }
             }
         }
-        for same in rows.chunk_by_mut(|a, b| a.place == b.place) {
-            let Some(first) = same.first_mut() else { continue };
-            let place = places.entry(std::mem::take(&mut first.place)).or_default();
+        let mut desk = Desk::default();
+        items.sort_unstable_by_key(|(row, entry, _)| (row.place, entry.created_at, row.key));
+        for same in items.chunk_by(|a, b| a.0.place == b.0.place) {
+            let Some((first, ..)) = same.first() else { continue };
+            let place = places.entry(first.place.to_vec()).or_default();
+            place.ids.reserve(same.len());
+            place.items.reserve(same.len());
             let mut taking = Taking::new(self.local);
-            for row in same {
-                let Some(Content { item, vector }) = row.content.take() else { continue };
-                let vector = vector.map(|floats| stored(&floats, size)).transpose()?;
-                let id = *place.ids.entry(std::mem::take(&mut row.key)).or_insert_with(|| {
+            for (row, entry, vector) in same {
+                let vector = vector.or_else(|| vectors.get(&(row.place, row.key)).copied());
+                let vector = vector.map(|floats| stored(floats, size, &mut desk)).transpose()?;
+                let id = if let Some(id) = place.ids.get(row.key) {
+                    *id
+                } else {
                     *newest += 1;
                     grown += 1;
+                    place.ids.insert(row.key.to_owned(), *newest);
                     *newest
-                });
-                place.index.take(&mut taking, id, &item.value, vector.as_deref())?;
-                place.items.insert(id, Arc::new(item));
+                };
+                place.index.take(&mut taking, id, entry.value, vector)?;
+                place.items.insert(id, Arc::new(entry.item(row.key)));
             }
             place.index.taken(&mut taking)?;
         }
@@ -175,58 +224,83 @@ impl Mirror {
 }
 
 /// The vector as a store keeps it, so that both rank alike.
-fn stored(floats: &[u8], size: &mut Option<usize>) -> Result<Vec<u8>> {
-    let Some(packed) = pack(floats) else {
+fn stored<'a>(floats: &[u8], size: &mut Option<usize>, desk: &'a mut Desk) -> Result<&'a [f32]> {
+    let Some(vector) = desk.round(floats) else {
         return Err(Error::StorageCorrupt("a vector in the database is damaged".to_owned()));
     };
-    let numbers = packed.len() / 2;
+    let numbers = vector.len();
     match size.replace(numbers) {
         Some(held) if held != numbers => Err(Error::EmbeddingMismatch(format!(
             "the store holds vectors of {held} dimensions and of {numbers}; call reembed()"
         ))),
-        _ => Ok(packed),
+        _ => Ok(vector),
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
-    use super::{Content, Item, Loaded, Mirror, Question};
+    use super::{Content, Entry, Loaded, Mirror, Question};
 
-    fn row(key: &str, text: Option<&str>, vector: Option<&[f32]>) -> Loaded {
-        Loaded {
-            place: b"a\0".to_vec(),
-            key: key.to_owned(),
-            content: text.map(|text| Content {
-                item: Item {
-                    namespace: (*b"a").into(),
-                    key: key.to_owned(),
-                    value: format!("{{\"t\":\"{text}\"}}"),
-                    created_at: 1,
-                    updated_at: 2,
-                    expires_at: None,
-                    version: 3,
-                },
-                vector: vector.map(|v| v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            }),
-        }
+    fn row<'a>(key: &'a str, value: Option<&'a str>, vector: Option<&'a [u8]>) -> Loaded<'a> {
+        let content = match (value, vector) {
+            (Some(value), vector) => {
+                let (created_at, updated_at, expires_at, version) = (1, 2, None, 3);
+                let namespace = (*b"a").into();
+                Content::Item(Entry { namespace, value, created_at, updated_at, expires_at, version }, vector)
+            }
+            (None, Some(vector)) => Content::Vector(vector),
+            (None, None) => Content::Nothing,
+        };
+        Loaded { place: b"a\0", key, content }
     }
+
+    fn bytes(vector: &[f32]) -> Vec<u8> {
+        vector.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    const ONE: &str = r#"{"t":"one"}"#;
+    const TWO: &str = r#"{"t":"two"}"#;
+    const FOUR: &str = r#"{"t":"four"}"#;
 
     #[test]
     fn rows_come_change_and_go() {
         let mirror = Mirror::new(false);
         let one = [1.0, 0.0];
-        let rows = [row("x", Some("one"), Some(&one)), row("y", Some("two"), None), row("z", None, None)];
-        assert_eq!(mirror.load(rows.to_vec()).unwrap(), 2);
-        let rows = [row("x", Some("three"), None), row("y", None, None), row("y", Some("four"), None)];
-        assert_eq!(mirror.load(rows.to_vec()).unwrap(), 0);
-        assert_eq!(mirror.load(vec![row("x", None, None), row("q", None, None)]).unwrap(), -1);
+        let vector = bytes(&one);
+        let rows = [row("x", Some(ONE), Some(&vector)), row("y", Some(TWO), None), row("z", None, None)];
+        assert_eq!(mirror.load(&rows).unwrap(), 2);
+        let rows = [row("x", Some(TWO), None), row("y", None, None), row("y", Some(FOUR), None)];
+        assert_eq!(mirror.load(&rows).unwrap(), 0);
+        assert_eq!(mirror.load(&[row("x", None, None), row("q", None, None)]).unwrap(), -1);
         let ask = Question { text: "four", vector: Some(&one), filter: None, limit: 9, min_score: 0.0 };
         let found = mirror.search(&ask, 0).unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].0.value.as_str(), found[0].0.version), ("{\"t\":\"four\"}", 3));
+        assert_eq!((found[0].0.value.as_str(), found[0].0.version), (FOUR, 3));
         assert!(mirror.search(&Question { vector: Some(&[1.0]), ..ask }, 0).is_err());
-        assert!(mirror.load(vec![row("x", Some("one"), Some(&[1.0]))]).is_err());
-        assert_eq!(mirror.load(vec![row("y", None, None)]).unwrap(), -1);
+        assert!(mirror.load(&[row("x", Some(ONE), Some(&bytes(&[1.0])))]).is_err());
+        assert_eq!(mirror.load(&[row("y", None, None)]).unwrap(), -1);
+    }
+
+    #[test]
+    fn vectors_that_come_by_themselves_are_those_that_come_with_the_items() {
+        let (one, two) = (bytes(&[1.0, 0.0]), bytes(&[0.6, 0.8]));
+        let together = [row("x", Some(ONE), Some(&one)), row("y", Some(TWO), Some(&two))];
+        let apart = [
+            row("y", None, Some(&two)),
+            row("y", Some(TWO), None),
+            row("x", Some(ONE), None),
+            row("x", None, Some(&one)),
+            row("nobody's", None, Some(&one)),
+        ];
+        let ask = |rows: &[Loaded<'_>]| {
+            let mirror = Mirror::new(false);
+            assert_eq!(mirror.load(rows).unwrap(), 2);
+            let ask =
+                Question { text: "two", vector: Some(&[0.0, 1.0]), filter: None, limit: 9, min_score: 0.0 };
+            mirror.search(&ask, 0).unwrap()
+        };
+        assert_eq!(ask(&apart), ask(&together));
+        assert_eq!(ask(&apart)[0].0.key, "y");
     }
 }

@@ -29,7 +29,7 @@ pub use filter::Filter;
 pub use fork::{after_fork, before_fork};
 pub use items::{Embedded, Item, PutRow, Restored, Stamp, Store};
 pub use large::{Document, Scores, cosine, documents};
-pub use mirror::{Content, Loaded, Mirror, Question};
+pub use mirror::{Content, Entry, Loaded, Mirror, Question};
 pub use models::Pending;
 pub use namespace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_NAMESPACE_PARTS, Namespace, check_key};
 pub use read::Listing;

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::encode::MAX_DIMENSIONS;
+use super::encode::{MAX_DIMENSIONS, Precision};
 use super::graph::{self, Graph};
 use super::links::Links;
 use super::options::Options;
@@ -130,9 +130,14 @@ impl Table {
         let (ids, scales, factors): (Vec<u64>, Vec<f32>, Vec<f32>) =
             (body.list()?, body.list()?, body.list()?);
         self.exact = Rows::read(self.exact.row_lines(), ids.len(), body)?;
+        if self.precision == Precision::I8 && scales.len() == ids.len() {
+            self.make_codes();
+        }
         if let Some((rows, held)) = &mut self.codes {
             *rows = Rows::read(rows.row_lines(), ids.len(), body)?;
-            *held = (scales.len() == ids.len()).then_some(scales)?;
+            *held = scales;
+        } else if !scales.is_empty() {
+            return None;
         }
         if let Some((rotation, signs)) = &mut self.signs {
             *signs = Signs::read(rotation.lines(), ids.len(), factors, body)?;
@@ -241,6 +246,8 @@ mod tests {
             (Precision::F32, 0_u64, 1),
             (Precision::F16, 300, usize::MAX),
             (Precision::I8, 300, 200),
+            (Precision::I8, 300, usize::MAX),
+            (Precision::I8, 700, usize::MAX),
             (Precision::I8, 9_000, 8_000),
             (Precision::F32, 9_000, usize::MAX),
         ] {

@@ -146,18 +146,32 @@ impl VectorIndex {
         }
         // Encoding is the expensive part and needs no lock; the copy into the table is short.
         let mut unit = Vec::new();
-        let encoded: Vec<Encoded> = vectors
-            .chunks_exact(dimensions)
-            .map(|vector| {
-                let mut row = Encoded::default();
-                encode::unit(vector, &mut unit);
-                Table::encode(self.precision(), self.shared.rotation.as_deref(), &unit, &mut row);
-                row
-            })
-            .collect();
+        let mut encoded: Vec<Encoded> = Vec::new();
+        encoded.resize_with(ids.len(), Encoded::default);
+        let mut with_codes = {
+            let _gate = fork::enter();
+            let table = &self.shared.read().table;
+            table.wants_codes(table.len().saturating_add(ids.len()))
+        };
+        let rotation = self.shared.rotation.as_deref();
+        for (vector, row) in vectors.chunks_exact(dimensions).zip(&mut encoded) {
+            encode::unit(vector, &mut unit);
+            Table::encode(self.precision(), &unit, row);
+            if with_codes {
+                Table::encode_codes(rotation, &unit, row);
+            }
+        }
         {
             let _gate = fork::enter();
             let mut state = self.shared.write();
+            if !with_codes && state.table.wants_codes(state.table.len().saturating_add(ids.len())) {
+                // Others have added rows meanwhile.
+                with_codes = true;
+                for (vector, row) in vectors.chunks_exact(dimensions).zip(&mut encoded) {
+                    encode::unit(vector, &mut unit);
+                    Table::encode_codes(rotation, &unit, row);
+                }
+            }
             let taken = |(_, id): &(usize, &u64)| state.table.slot(**id).is_some();
             if !replace && let Some((position, id)) = ids.iter().enumerate().find(taken) {
                 return Err(Error::InvalidInput(format!(
@@ -166,6 +180,9 @@ impl VectorIndex {
             }
             if state.table.len().saturating_add(ids.len()) >= u32::MAX as usize {
                 return Err(Error::InvalidInput(format!("an index holds fewer than {} vectors", u32::MAX)));
+            }
+            if with_codes {
+                state.table.make_codes();
             }
             for (id, row) in ids.iter().zip(&encoded) {
                 state.put(*id, row);

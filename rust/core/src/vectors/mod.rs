@@ -12,6 +12,7 @@
 
 mod cache;
 mod encode;
+mod few;
 mod fork;
 mod fuse;
 mod graph;
@@ -41,7 +42,7 @@ pub(crate) use fuse::Fusion;
 pub(crate) use graph::version as graph_version;
 pub(crate) use ids::IdHash;
 pub(crate) use sift::Mix;
-pub(crate) use stored::{pack, unpack};
+pub(crate) use stored::{Desk, pack, unpack};
 
 pub use encode::{MAX_DIMENSIONS, Precision};
 pub use index::VectorIndex;

@@ -13,31 +13,54 @@ const NEARLY: f32 = 2e-3;
 /// The stored form of a vector that comes as f32, little-endian. `None` where it is empty, no whole number of floats,
 /// or not finite.
 pub(crate) fn pack(floats: &[u8]) -> Option<Vec<u8>> {
-    let (numbers, rest) = floats.as_chunks::<4>();
-    let vector: Vec<f32> = numbers.iter().map(|four| f32::from_le_bytes(*four)).collect();
-    if vector.is_empty() || !rest.is_empty() || check(&vector, vector.len(), None).is_err() {
-        return None;
-    }
-    let (parts, rest) = vector.as_chunks::<16>();
-    let mut lanes = [0.0f32; 16];
-    for part in parts {
-        for (lane, x) in lanes.iter_mut().zip(part) {
-            *lane += x * x;
-        }
-    }
-    let square = lanes.iter().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>();
-    let mut scaled = Vec::new();
-    let direction = if (square - 1.0).abs() < NEARLY {
-        &vector
-    } else {
-        unit(&vector, &mut scaled);
-        &scaled
-    };
+    let mut desk = Desk::default();
+    let direction = desk.direction(floats)?;
     let mut packed = vec![0; 2 * direction.len()];
     for (two, x) in packed.as_chunks_mut::<2>().0.iter_mut().zip(direction) {
         *two = half::from_f32(*x).to_le_bytes();
     }
     Some(packed)
+}
+
+/// Room for what is made of one vector after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    vector: Vec<f32>,
+    scaled: Vec<f32>,
+}
+
+impl Desk {
+    /// The numbers that [`unpack`] makes of what [`pack`] makes of a vector.
+    pub(crate) fn round(&mut self, floats: &[u8]) -> Option<&[f32]> {
+        let direction = self.direction(floats)?;
+        for x in &mut *direction {
+            *x = half::to_f32(half::from_f32(*x));
+        }
+        Some(direction)
+    }
+
+    fn direction(&mut self, floats: &[u8]) -> Option<&mut [f32]> {
+        let Self { vector, scaled } = self;
+        let (numbers, rest) = floats.as_chunks::<4>();
+        vector.clear();
+        vector.extend(numbers.iter().map(|four| f32::from_le_bytes(*four)));
+        if vector.is_empty() || !rest.is_empty() || check(vector, vector.len(), None).is_err() {
+            return None;
+        }
+        let (parts, rest) = vector.as_chunks::<16>();
+        let mut lanes = [0.0f32; 16];
+        for part in parts {
+            for (lane, x) in lanes.iter_mut().zip(part) {
+                *lane += x * x;
+            }
+        }
+        let square = lanes.iter().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>();
+        if (square - 1.0).abs() < NEARLY {
+            return Some(vector);
+        }
+        unit(vector, scaled);
+        Some(scaled)
+    }
 }
 
 /// The numbers of a stored vector.
@@ -72,6 +95,7 @@ mod tests {
                 let cosine = dot(&given, &read) / (dot(&given, &given) * dot(&read, &read)).sqrt();
                 assert!(cosine > 1.0 - 1e-6, "{size} {seed} {cosine}");
                 assert_eq!(pack(&bytes(&read)).unwrap(), packed, "{size} {seed}");
+                assert_eq!(Desk::default().round(&bytes(&given)).unwrap(), read, "{size} {seed}");
             }
         }
     }

@@ -14,10 +14,10 @@ use super::signs::{self, Rotation, Signs};
 #[derive(Debug, Default)]
 pub struct Encoded {
     exact: Vec<Line>,
-    codes: Vec<Line>,
-    scale: f32,
-    signs: Vec<u32>,
-    factor: f32,
+    pub(super) codes: Vec<Line>,
+    pub(super) scale: f32,
+    pub(super) signs: Vec<u32>,
+    pub(super) factor: f32,
 }
 
 /// All rows of one index.
@@ -27,9 +27,11 @@ pub struct Table {
     pub(super) precision: Precision,
     pub(super) kernels: Kernels,
     pub(super) exact: Rows,
+    /// From a [number of rows](super::few) on, where the precision has them.
     pub(super) codes: Option<(Rows, Vec<f32>)>,
-    /// For the first look at tables with codes.
+    /// For the first look at tables with codes, which have enough dimensions for it.
     pub(super) signs: Option<(Arc<Rotation>, Signs)>,
+    pub(super) rotation: Option<Arc<Rotation>>,
     pub(super) ids: Vec<u64>,
     /// Whether every id is its slot.
     pub(super) straight: bool,
@@ -43,18 +45,16 @@ impl Table {
             Precision::F32 => encode::float_lines(dimensions),
             Precision::F16 | Precision::I8 => encode::half_lines(dimensions),
         };
-        let codes =
-            (precision == Precision::I8).then(|| (Rows::new(encode::code_lines(dimensions)), Vec::new()));
-        let signs = (precision == Precision::I8 && dimensions >= signs::LEAST)
-            .then(|| Arc::new(Rotation::new(dimensions)))
-            .map(|rotation| (Arc::clone(&rotation), Signs::new(rotation.lines())));
+        let rotation = (precision == Precision::I8 && dimensions >= signs::LEAST)
+            .then(|| Arc::new(Rotation::new(dimensions)));
         Self {
             dimensions,
             precision,
             kernels,
             exact: Rows::new(lines),
-            codes,
-            signs,
+            codes: None,
+            signs: None,
+            rotation,
             ids: Vec::new(),
             straight: true,
             slots: HashMap::default(),
@@ -93,24 +93,25 @@ impl Table {
             + self.slots.capacity() * 8 / 7 * 17
     }
 
-    /// What turns vectors before their signs are taken, where the table keeps signs.
+    /// What turns vectors before their signs are taken, where the table keeps signs or will.
     pub fn rotation(&self) -> Option<Arc<Rotation>> {
-        self.signs.as_ref().map(|(rotation, _)| Arc::clone(rotation))
+        self.rotation.clone()
     }
 
     /// Writes `unit` (of length 1 or 0) in the table's format.
-    pub fn encode(precision: Precision, rotation: Option<&Rotation>, unit: &[f32], out: &mut Encoded) {
+    pub fn encode(precision: Precision, unit: &[f32], out: &mut Encoded) {
+        match precision {
+            Precision::F32 => encode::floats(unit, false, &mut out.exact),
+            Precision::F16 | Precision::I8 => encode::halves(unit, &mut out.exact),
+        }
+    }
+
+    /// Adds to it what scans of many rows read first.
+    pub fn encode_codes(rotation: Option<&Rotation>, unit: &[f32], out: &mut Encoded) {
         if let Some(rotation) = rotation {
             out.factor = rotation.encode(unit, &mut out.signs);
         }
-        match precision {
-            Precision::F32 => encode::floats(unit, false, &mut out.exact),
-            Precision::F16 => encode::halves(unit, &mut out.exact),
-            Precision::I8 => {
-                encode::halves(unit, &mut out.exact);
-                out.scale = encode::row_codes(unit, &mut out.codes);
-            }
-        }
+        out.scale = encode::row_codes(unit, &mut out.codes);
     }
 
     /// Stores a row under `id`, in the place of the one it had; returns its slot.

@@ -4,22 +4,19 @@
 SELECT count(*) FROM (SELECT 1 FROM {schema}.items WHERE tenant = %(tenant)s AND {where} LIMIT %(enough)s::bigint) AS found
 
 -- name: state
-SELECT place, large.model, seen, target IS NOT NULL OR at < statement_timestamp() - interval '12 hours',
-       documents, words, (SELECT held.model FROM {schema}.embedders AS held WHERE held.tenant = %(tenant)s),
-       (SELECT dimensions FROM {schema}.embedders AS held WHERE held.tenant = %(tenant)s)
-FROM {schema}.large
-WHERE large.tenant = %(tenant)s AND large.ns = %(ns)s AND recursive = %(recursive)s
-
--- name: behind
-SELECT EXISTS (
-    SELECT 1 FROM {schema}.items
-    WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
-      AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
-) OR EXISTS (
-    SELECT 1 FROM {schema}.removals AS items
-    WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
-      AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
-)
+SELECT place, large.model, documents, words, held.model, held.dimensions,
+       CASE WHEN seen IS NULL OR target IS NOT NULL OR at < statement_timestamp() - interval '12 hours' THEN true
+       ELSE EXISTS (
+            SELECT 1 FROM {schema}.items
+            WHERE items.tenant = %(tenant)s AND {where} AND change >= split_part(seen, ':', 1)::xid8
+              AND NOT pg_visible_in_snapshot(change, seen::pg_snapshot)
+       ) OR EXISTS (
+            SELECT 1 FROM {schema}.removals AS items
+            WHERE items.tenant = %(tenant)s AND {where} AND change >= split_part(seen, ':', 1)::xid8
+              AND NOT pg_visible_in_snapshot(change, seen::pg_snapshot)
+       ) END
+FROM {schema}.large LEFT JOIN {schema}.embedders AS held ON held.tenant = %(tenant)s
+WHERE large.tenant = %(tenant)s AND large.ns = %(place_ns)s AND recursive = %(recursive)s
 
 -- name: lock
 SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))
@@ -113,13 +110,17 @@ WITH gone AS (
 )
 SELECT place FROM gone
 
+-- Each range is looked up by itself: joined, all terms of a namespace would be held against all ranges.
+
 -- name: there
 SELECT term FROM (
     SELECT unnest(%(terms)s::text[]) COLLATE "C" AS term
 ) AS asked WHERE EXISTS (SELECT 1 FROM {schema}.large_words AS held WHERE held.place = %(place)s AND held.term = asked.term)
 UNION
-SELECT held.term FROM unnest(%(low)s::text[], %(high)s::text[]) AS asked (low, high)
-JOIN {schema}.large_words AS held ON held.place = %(place)s AND held.term >= asked.low AND held.term < asked.high
+SELECT held.term FROM unnest(%(low)s::text[], %(high)s::text[]) AS asked (low, high), LATERAL (
+    SELECT term FROM {schema}.large_words AS held
+    WHERE held.place = %(place)s AND held.term >= asked.low AND held.term < asked.high OFFSET 0
+) AS held
 UNION
 SELECT held.term FROM unnest(%(parts)s::text[]) AS asked (part)
 JOIN {schema}.large_words AS held ON held.place = %(place)s AND strpos(held.term, asked.part) > 0
@@ -127,22 +128,20 @@ JOIN {schema}.large_words AS held ON held.place = %(place)s AND strpos(held.term
 -- name: lists
 SELECT term, block, list FROM {schema}.large_words WHERE place = %(place)s AND term = ANY (%(terms)s::text[])
 
--- In the following, OFFSET 0 keeps PostgreSQL from turning the look-up of an item into a join.
+-- Candidates without a look at their items: whether these have expired shows when the best are fetched.
 
 -- name: near
-SELECT held.number, cosine
-FROM (
-    SELECT held.number, held.ns, held.key, 1 - {distance} AS cosine
-    FROM {schema}.large_documents AS held
-    WHERE held.place = {place} AND held.vector IS NOT NULL
-    ORDER BY {distance} LIMIT %(limit)s::bigint + 20
-) AS held
-JOIN LATERAL (
-    SELECT 1 FROM {schema}.items
-    WHERE items.tenant = %(tenant)s AND items.ns = held.ns AND items.key = held.key AND {where}
-      AND (expires_at IS NULL OR expires_at > (SELECT at FROM {now} AS clock (at))) OFFSET 0
-) AS live ON true
-ORDER BY cosine DESC LIMIT %(limit)s::bigint
+SELECT held.number, 1 - {distance}
+FROM {schema}.large_documents AS held
+WHERE held.place = {place} AND held.vector IS NOT NULL
+ORDER BY {distance} LIMIT {count}
+
+-- name: among
+SELECT held.number, {cosine}
+FROM unnest(%(numbers)s::int[]) AS asked (number)
+JOIN {schema}.large_documents AS held ON held.place = {place} AND held.number = asked.number
+
+-- In the following, OFFSET 0 keeps PostgreSQL from turning the look-up of an item into a join.
 
 -- name: near_filtered
 SELECT held.number, 1 - {distance}
@@ -155,7 +154,7 @@ JOIN LATERAL (
 WHERE held.place = {place} AND held.vector IS NOT NULL
 ORDER BY {order} LIMIT %(limit)s::bigint
 
--- name: among
+-- name: among_filtered
 SELECT held.number, {cosine}
 FROM unnest(%(numbers)s::int[]) WITH ORDINALITY AS asked (number, turn)
 JOIN {schema}.large_documents AS held ON held.place = {place} AND held.number = asked.number
@@ -216,6 +215,8 @@ LEFT JOIN (pg_index AS indexes JOIN pg_class AS names ON names.oid = indexes.ind
 WHERE spaces.nspname = %(schema)s AND tables.relname = 'large_documents'
 ORDER BY 1 NULLS LAST LIMIT 1
 
+-- Connections that keep their settings have what the usual question needs (database.py).
+
 -- name: ask_more
 SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', %(ef)s, true),
        set_config('hnsw.max_scan_tuples', '2000000', true)
@@ -234,7 +235,8 @@ USING hnsw ((vector::{type}) {operators}) WHERE place = {place}
 ANALYZE {schema}.large_documents
 
 -- name: learn
-ANALYZE {schema}.items (tenant, ns, key, change), {schema}.large_documents (place, ns, key, number)
+ANALYZE {schema}.items (tenant, ns, key, change), {schema}.large_documents (place, ns, key, number),
+        {schema}.large_words (place, term)
 
 -- name: drop_index
 DROP INDEX CONCURRENTLY IF EXISTS {schema}.{index}

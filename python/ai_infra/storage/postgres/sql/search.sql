@@ -1,42 +1,64 @@
--- Statements of search: what an index of a namespace is made of, and what changed since it was. Vectors are looked up
--- one by one: a join would have a plan that depends on statistics, which new tables do not have.
+-- Statements of search: what an index of a namespace is made of, and what changed since it was. Vectors are not joined
+-- to items: such a plan depends on statistics, which new tables do not have. Of a namespace they are a second list,
+-- because reading two ranges takes less than looking each vector up; of what comes piece by piece, or is little, they
+-- are looked up.
+
+-- The first three begin with a row that has no namespace: the snapshot of the database in place of a key, whose
+-- vectors its items have in place of a value, its clock, and when the server was started. A row without a value has
+-- the vector of the item with the same namespace and key, or, without a vector, says that there is no such item.
 
 -- name: load
-SELECT found.*, clock.snapshot, clock.start, clock.model, clock.at
-FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS start,
-             (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
-             (SELECT at FROM {now} AS clock (at)) AS at) AS clock
-LEFT JOIN LATERAL (
+SELECT NULL::bytea AS ns, pg_current_snapshot()::text AS key,
+       (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS value,
+       (SELECT at FROM {now} AS clock (at)) AS created_at,
+       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS updated_at,
+       NULL::bigint AS expires_at, NULL::bigint AS version, NULL::bytea AS vector
+UNION ALL (
+    SELECT ns, key, value, created_at, updated_at, expires_at, version, NULL
+    FROM {schema}.items WHERE tenant = %(tenant)s AND {where} LIMIT %(limit)s::bigint
+) UNION ALL (
+    SELECT ns, key, NULL, NULL, NULL, NULL, NULL, vector
+    FROM {schema}.vectors WHERE tenant = %(tenant)s AND {where} LIMIT %(limit)s::bigint
+)
+
+-- name: load_all
+DECLARE ai_infra_load NO SCROLL CURSOR FOR
+SELECT NULL::bytea AS ns, pg_current_snapshot()::text AS key,
+       (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS value,
+       (SELECT at FROM {now} AS clock (at)) AS created_at,
+       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS updated_at,
+       NULL::bigint AS expires_at, NULL::bigint AS version, NULL::bytea AS vector
+UNION ALL (
     SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, (
         SELECT vector FROM {schema}.vectors AS held
-        WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector
+        WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key)
     FROM {schema}.items
     WHERE items.tenant = %(tenant)s AND {where}
     ORDER BY created_at, items.ns, items.key
-    LIMIT %(limit)s::bigint
-) AS found ON true
+)
 
 -- name: fetch
 FETCH 5000 FROM ai_infra_load
 
 -- name: changes
-SELECT found.*, clock.snapshot, clock.start, clock.model, clock.at
-FROM (SELECT pg_current_snapshot()::text AS snapshot, pg_postmaster_start_time()::text AS start,
-             (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS model,
-             (SELECT at FROM {now} AS clock (at)) AS at) AS clock
-LEFT JOIN LATERAL (
+SELECT NULL::bytea AS ns, pg_current_snapshot()::text AS key,
+       (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS value,
+       (SELECT at FROM {now} AS clock (at)) AS created_at,
+       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS updated_at,
+       NULL::bigint AS expires_at, NULL::bigint AS version, NULL::bytea AS vector
+UNION ALL (
     SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, (
         SELECT vector FROM {schema}.vectors AS held
-        WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector
+        WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key)
     FROM {schema}.items
     WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
       AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
-    UNION ALL
+) UNION ALL (
     SELECT ns, key, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM {schema}.removals AS items
-    WHERE items.tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
+    FROM {schema}.removals
+    WHERE tenant = %(tenant)s AND {where} AND change >= %(oldest)s::xid8
       AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)
-) AS found ON true
+)
 
 -- name: forget_removals
 DELETE FROM {schema}.removals WHERE at < statement_timestamp() - interval '1 day'
