@@ -4,6 +4,7 @@
 //! Lock order: the fork gate, then a store's own locks, then SQLite's.
 
 mod busy;
+mod checkpoint;
 mod db;
 mod errors;
 mod filter;

@@ -86,7 +86,8 @@ impl<'tx> VectorWriter<'tx> {
         if rows.len() != TOGETHER || !rows.iter().all(alike) {
             return rows.into_iter().try_for_each(|(id, embedded)| self.put(id, embedded, true));
         }
-        let mut insert = self.tx.prepare_cached(Self::together())?;
+        let sql = Self::together();
+        let mut insert = self.tx.prepare_cached(sql)?;
         for (at, (id, embedded)) in rows.into_iter().enumerate() {
             insert.raw_bind_parameter(1 + 3 * at, id)?;
             insert.raw_bind_parameter(2 + 3 * at, embedded.hash)?;

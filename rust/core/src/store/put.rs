@@ -140,7 +140,8 @@ impl<'tx> Writer<'tx> {
     fn put_together(&mut self, rows: &[PutRow; TOGETHER], stamps: &mut Vec<Stamp>) -> Result<bool> {
         let [first, ..] = rows;
         let (ns_id, _) = self.touch(first.namespace.shared())?;
-        let mut insert = self.tx.prepare_cached(Self::together())?;
+        let sql = Self::together();
+        let mut insert = self.tx.prepare_cached(sql)?;
         insert.raw_bind_parameter(1, ns_id)?;
         insert.raw_bind_parameter(2, self.now)?;
         insert.raw_bind_parameter(3, first.expires_at)?;
