@@ -23,6 +23,7 @@ mod read;
 mod search;
 mod sessions;
 mod snapshots;
+mod taking;
 mod wanted;
 
 pub use db::Db;

@@ -333,8 +333,8 @@ mod tests {
             (random >> 16) % below
         };
         for (round, now) in (100..140).enumerate() {
-            let keys = [40, 200, 100_000][round % 3];
-            let odd = [0, 3, 20][round / 3 % 3];
+            let keys = *[40, 200, 100_000].get(round % 3).unwrap();
+            let odd = *[0, 3, 20].get(round / 3 % 3).unwrap();
             let rows: Vec<PutRow> = (0..150)
                 .map(|at| {
                     let space = spaces.get(at / 60 % 2).unwrap();
