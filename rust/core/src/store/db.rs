@@ -9,6 +9,7 @@ use std::{mem, thread};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::checkpoint::{self, Mover};
 use super::{busy, errors, fork, open};
 use crate::error::{Error, Result};
 
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     version: AtomicU64,
     writer: Mutex<Slot>,
     readers: Mutex<Slot>,
+    pub(super) mover: Mover,
 }
 
 /// Connections at rest, and the process that opened them.
@@ -113,9 +115,15 @@ impl Db {
             version: AtomicU64::new(1),
             writer: Mutex::new(Slot::new(vec![conn])),
             readers: Mutex::new(Slot::new(Vec::new())),
+            mover: Mover::default(),
         });
         fork::register(Arc::downgrade(&shared));
         Self { shared }
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The absolute path of the file; `None` in memory.
@@ -153,6 +161,8 @@ impl Db {
         if shared.reusable(&answer) {
             slot.idle.push(conn);
         }
+        drop(slot);
+        checkpoint::after_commit(&self.shared);
         match answer {
             Err(Error::StorageTimeout(_)) => Ok(None),
             answer => answer.map(Some),
@@ -190,6 +200,8 @@ impl Db {
         if shared.reusable(&answer) {
             slot.idle.push(conn);
         }
+        drop(slot);
+        checkpoint::after_commit(&self.shared);
         answer
     }
 
@@ -204,17 +216,7 @@ impl Db {
         }
         let _gate = fork::enter();
         busy::start(shared.timeout);
-        shared.check_open()?;
-        let idle = lock(&shared.readers).take();
-        let conn = shared.connection(idle)?;
-        let answer = body(&conn).map_err(|error| shared.refine(error, &conn));
-        if shared.reusable(&answer) && !shared.closed.load(Ordering::Acquire) {
-            let mut readers = lock(&shared.readers);
-            if readers.idle.len() < IDLE_READERS {
-                readers.idle.push(conn);
-            }
-        }
-        answer
+        shared.reading(body)
     }
 
     /// Runs `body` inside one read transaction: all its statements see the same moment.
@@ -263,9 +265,12 @@ impl Db {
 
     /// Closes every connection; operations that run now finish first. Closing twice is fine.
     pub fn close(&self) {
-        let _gate = fork::enter();
         let shared = &*self.shared;
         shared.closed.store(true, Ordering::Release);
+        if let Some(mover) = shared.mover.take() {
+            let _ = mover.join(); // it does not panic
+        }
+        let _gate = fork::enter();
         drop(shared.drain(&shared.readers));
         drop(shared.drain(&shared.writer));
     }
@@ -278,6 +283,21 @@ impl Shared {
             drop(self.drain(&self.readers));
             drop(self.drain(&self.writer));
         }
+    }
+
+    /// [`Db::read`] of a file, for who has passed the gate.
+    pub(super) fn reading<T>(&self, body: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.check_open()?;
+        let idle = lock(&self.readers).take();
+        let conn = self.connection(idle)?;
+        let answer = body(&conn).map_err(|error| self.refine(error, &conn));
+        if self.reusable(&answer) && !self.closed.load(Ordering::Acquire) {
+            let mut readers = lock(&self.readers);
+            if readers.idle.len() < IDLE_READERS {
+                readers.idle.push(conn);
+            }
+        }
+        answer
     }
 
     #[expect(clippy::unused_self, reason = "reads as what it does")]

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::items::Item;
 use super::models::read_vector;
 use super::snapshots::purges;
+use super::taking::{BESIDE, Taking};
 use crate::embed;
 use crate::error::Result;
 use crate::lexical::{Documents, Gains};
@@ -25,8 +26,6 @@ pub(super) const GRAPH_FROM: usize = 200_000;
 
 /// Asked for beyond the limit, for those that have expired.
 const SPARE: usize = 2;
-/// Vectors handed on together.
-const BATCH: usize = 256;
 /// Bytes of found items that an index keeps, and the largest of them.
 const KEPT_BYTES: usize = 512 * 1024;
 const KEPT_ITEM: usize = 8 * 1024;
@@ -72,29 +71,6 @@ pub(super) struct State {
 pub(super) struct Found {
     items: HashMap<u64, Arc<Item>, IdHash>,
     bytes: usize,
-}
-
-/// Vectors on their way into the index, one after the other.
-#[derive(Debug, Default)]
-struct Waiting {
-    numbers: Vec<u64>,
-    values: Vec<f32>,
-}
-
-/// Items on their way into the index.
-#[derive(Debug)]
-pub(super) struct Taking {
-    local: bool,
-    computed: Vec<f32>,
-    waiting: Waiting,
-}
-
-impl Taking {
-    /// `local`: vectors are computed here.
-    pub fn new(local: bool) -> Self {
-        let computed = vec![0.0; if local { embed::dimensions() } else { 0 }];
-        Self { local, computed, waiting: Waiting::default() }
-    }
 }
 
 impl NamespaceIndex {
@@ -164,33 +140,48 @@ impl NamespaceIndex {
         }
         let changed = self.changed(conn)?;
         self.latest += changed.len();
+        let mut taking = Taking::new(local);
+        if self.by_id.is_empty() && changed.len() >= BESIDE {
+            self.vectors = None;
+            let (done, vectors) = taking.beside(|taking| self.read_items(conn, &changed, taking));
+            if vectors.is_some() {
+                self.vectors = vectors;
+            }
+            done?;
+        } else {
+            self.read_items(conn, &changed, &mut taking)?;
+        }
+        self.generation = generation;
+        self.unsaved.fetch_add(self.latest, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes in items as the database has them.
+    fn read_items(&mut self, conn: &Connection, ids: &[i64], taking: &mut Taking) -> Result<()> {
+        let local = taking.local;
         let mut statement = conn.prepare_cached(if local {
             "SELECT value FROM items WHERE id = ?"
         } else {
             "SELECT items.value, item_vectors.vector FROM items
              LEFT JOIN item_vectors ON item_vectors.item_id = items.id WHERE items.id = ?"
         })?;
-        let mut taking = Taking::new(local);
-        for changed in changed {
-            let mut rows = statement.query([changed])?;
+        for id in ids {
+            let mut rows = statement.query([id])?;
             let Some(row) = rows.next()? else { continue };
             let vector = if local {
                 None
             } else {
                 row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?.map(read_vector)
             };
-            self.take(&mut taking, changed.unsigned_abs(), super::read::text(row, 0)?, vector.as_deref())?;
+            self.take(taking, id.unsigned_abs(), super::read::text(row, 0)?, vector.as_deref())?;
         }
-        self.taken(&mut taking)?;
-        self.generation = generation;
-        self.unsaved.fetch_add(self.latest, Ordering::Relaxed);
-        Ok(())
+        self.taken(taking)
     }
 
     /// Takes in an item, in place of the one that has its id: its JSON, and its vector with the numbers of its stored
     /// form where that is not computed here. [`Self::taken`] ends it.
     pub fn take(&mut self, taking: &mut Taking, id: u64, value: &str, vector: Option<&[f32]>) -> Result<()> {
-        let Taking { local, computed, waiting } = taking;
+        let Taking { local, computed, way } = taking;
         let text = text_of(&parse(value)?);
         self.drop_item(id);
         computed.fill(0.0);
@@ -206,16 +197,16 @@ impl NamespaceIndex {
         self.by_id.insert(id, number);
         if *local {
             embed::normalize(computed);
-            self.put_vector(waiting, number, computed)?;
+            way.put(number, computed, &mut self.vectors)?;
         } else if let Some(vector) = vector {
-            self.put_vector(waiting, number, vector)?;
+            way.put(number, vector, &mut self.vectors)?;
         }
         Ok(())
     }
 
     /// Ends the taking in of items.
     pub fn taken(&mut self, taking: &mut Taking) -> Result<()> {
-        self.take_in(&mut taking.waiting)
+        taking.way.end(&mut self.vectors)
     }
 
     /// The ids of rows that are new or were written over since the index was made, in order; notes the newest id.
@@ -243,31 +234,6 @@ impl NamespaceIndex {
         changed.dedup();
         self.newest = newest;
         Ok(changed)
-    }
-
-    fn put_vector(&mut self, waiting: &mut Waiting, number: u32, vector: &[f32]) -> Result<()> {
-        // After `reembed` they may be of another size.
-        if waiting.numbers.len() == BATCH || waiting.values.len() != waiting.numbers.len() * vector.len() {
-            self.take_in(waiting)?;
-        }
-        waiting.numbers.push(u64::from(number));
-        waiting.values.extend_from_slice(vector);
-        Ok(())
-    }
-
-    fn take_in(&mut self, waiting: &mut Waiting) -> Result<()> {
-        let Waiting { numbers, values } = std::mem::take(waiting);
-        let Some(dimensions) = values.len().checked_div(numbers.len()).filter(|size| *size > 0) else {
-            return Ok(());
-        };
-        let fitting = self.vectors.take().filter(|vectors| vectors.dimensions() == dimensions);
-        let vectors = match fitting {
-            Some(vectors) => vectors,
-            None => VectorIndex::new(dimensions, options())?,
-        };
-        let done = vectors.replace_many(&numbers, &values);
-        self.vectors = Some(vectors);
-        done
     }
 
     /// Drops an item, if it is there.

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::filter::Filter;
-use super::index::{NamespaceIndex, Taking};
+use super::index::NamespaceIndex;
 use super::items::Item;
 use super::search::Scored;
+use super::taking::Taking;
 use crate::embed;
 use crate::error::{Error, Result};
 use crate::vectors::Desk;

@@ -4,6 +4,7 @@
 //! Lock order: the fork gate, then a store's own locks, then SQLite's.
 
 mod busy;
+mod checkpoint;
 mod db;
 mod errors;
 mod filter;
@@ -22,6 +23,7 @@ mod read;
 mod search;
 mod sessions;
 mod snapshots;
+mod taking;
 mod wanted;
 
 pub use db::Db;

@@ -1,9 +1,12 @@
 //! Which embedder a store holds vectors of, and those vectors.
 
+use std::sync::LazyLock;
+
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 
 use super::db::Db;
 use super::items::{Embedded, Store};
+use super::put::TOGETHER;
 use crate::embed;
 use crate::error::{Error, Result};
 use crate::vectors::unpack;
@@ -74,6 +77,33 @@ impl<'tx> VectorWriter<'tx> {
         let statement = if new { &mut self.insert } else { &mut self.replace };
         statement.execute(params![item_id, embedded.hash, embedded.vector])?;
         Ok(())
+    }
+
+    /// [`Self::put`] for many new items, those that have a vector.
+    pub fn put_new<'a>(&mut self, rows: impl Iterator<Item = (i64, Option<&'a Embedded>)>) -> Result<()> {
+        let rows: Vec<_> = rows.filter_map(|(id, embedded)| Some((id, embedded?))).collect();
+        let alike = |(_, embedded): &(i64, &Embedded)| Some(embedded.vector.len() / 2) == self.size;
+        if rows.len() != TOGETHER || !rows.iter().all(alike) {
+            return rows.into_iter().try_for_each(|(id, embedded)| self.put(id, embedded, true));
+        }
+        let sql = Self::together();
+        let mut insert = self.tx.prepare_cached(sql)?;
+        for (at, (id, embedded)) in rows.into_iter().enumerate() {
+            insert.raw_bind_parameter(1 + 3 * at, id)?;
+            insert.raw_bind_parameter(2 + 3 * at, embedded.hash)?;
+            insert.raw_bind_parameter(3 + 3 * at, &embedded.vector)?;
+        }
+        insert.raw_execute()?;
+        Ok(())
+    }
+
+    /// As it is with items: what fails need not be taken back by itself, the whole transaction is.
+    fn together() -> &'static str {
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            let rows = vec!["(?, ?, ?)"; TOGETHER].join(", ");
+            format!("INSERT OR FAIL INTO item_vectors (item_id, hash, vector) VALUES {rows}")
+        });
+        &SQL
     }
 
     fn check_size(&mut self, made: usize) -> Result<()> {

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, APPLICATION_ID, LATEST};
-use super::{busy, errors};
+use super::{busy, checkpoint, errors};
 use crate::error::{Error, Result};
 
 /// Files up to this size are checked whole when they are opened; larger ones where they are read.
@@ -97,6 +97,7 @@ fn configure(conn: &Connection) -> Result<()> {
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
          PRAGMA trusted_schema = OFF; PRAGMA cache_size = -8192; PRAGMA journal_size_limit = 67108864;",
     )?;
+    checkpoint::watch(conn);
     Ok(())
 }
 
