@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -266,3 +267,32 @@ def test_a_loop_ends_while_a_connection_is_being_made(url: str, monkeypatch: pyt
     loop.join(60)
     assert not loop.is_alive()
     store.close()
+
+
+def test_a_cancelled_attempt_leaves_no_connection_to_whoever_keeps_the_error(url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, MemoryStore.postgres(url) as store:
+        backend: Any = store._backend
+        watched = backend._database._watched(True)
+        server.settimeout(20)
+
+        async def connect() -> None:
+            try:
+                await watched.connect(f"host=127.0.0.1 port={server.getsockname()[1]} sslmode=disable")
+            except asyncio.CancelledError as error:
+                kept.append(error)
+
+        async def main() -> None:
+            attempt = asyncio.create_task(connect())
+            peer, _ = await asyncio.to_thread(server.accept)
+            peers.append(peer)
+            assert await asyncio.to_thread(peer.recv, 1_000)
+            attempt.cancel()
+            await attempt
+
+        kept: list[BaseException] = []
+        peers: list[socket.socket] = []
+        asyncio.run(main())
+        with peers[0] as peer:
+            peer.settimeout(5)
+            assert peer.recv(1_000) == b""  # closed, though the error is still here
+        assert len(kept) == 1

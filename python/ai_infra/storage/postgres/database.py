@@ -210,9 +210,11 @@ class Database:
                     except psycopg.Error as error:
                         database.refusal = judge_connecting(error, database.dsn)
                         raise
-                    except asyncio.CancelledError:
+                    except asyncio.CancelledError as error:
                         _insist_later()
-                        raise
+                        # The pool logs it. Whoever keeps what was logged would keep, in the frames behind it, a
+                        # connection that is half made, which stays open as long.
+                        raise error.with_traceback(None) from None
                     database.refusal = None
                     return connection
 
