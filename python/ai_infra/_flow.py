@@ -45,14 +45,22 @@ class Call:
 Flow = Generator[Request, Any, T]
 
 
-def threaded(call: Callable[[], Any]) -> Call:
+class Threaded:
     """The request to do what blocks or computes: here in the sync world, on a thread in the async one."""
-    return Call(call, partial(_to_thread, call))
+
+    __slots__ = ("run",)
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.run = call
+
+    def arun(self) -> Awaitable[Any]:
+        """Do it on a thread."""
+        return _to_thread(self.run)
 
 
 def on_thread(call: Callable[[], T]) -> Flow[T]:
-    """The flow of one :func:`threaded` request."""
-    answer: T = yield threaded(call)
+    """The flow of one :class:`Threaded` request."""
+    answer: T = yield Threaded(call)
     return answer
 
 

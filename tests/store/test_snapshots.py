@@ -187,10 +187,15 @@ def work(path):
 """
     source, partial = random.Random(6), 0
     with Victims(program) as savers:
-        for _ in range(400 if os.environ.get("AI_INFRA_NIGHTLY") else 40):
+        for turn in range(400 if os.environ.get("AI_INFRA_NIGHTLY") else 40):
             savers.start(str(path))
             assert savers.line() == "next"
-            time.sleep(source.random() * 0.12)
+            if turn % 2:
+                time.sleep(source.random() * 0.12)
+            else:  # a file is written in milliseconds, and no processor says when
+                deadline = time.monotonic() + 20
+                while not (folder(path) / "namespace-1.tmp").exists() and time.monotonic() < deadline:
+                    pass
             savers.kill()
             left = {file.name for file in folder(path).iterdir()} if folder(path).exists() else set()
             assert left <= {"namespace-1", "namespace-1.tmp"}

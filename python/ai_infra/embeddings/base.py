@@ -113,10 +113,10 @@ def vector(row: bytes) -> Vector:
     return made
 
 
-def call(target: object, name: str, argument: Any) -> _flow.Call:
+def call(target: object, name: str, argument: Any) -> _flow.Request:
     """Ask ``target.name(argument)``; async through ``target.aname``, or on a thread where there is none."""
     sync: Callable[[Any], Any] = getattr(target, name)
     native: Callable[[Any], Awaitable[Any]] | None = getattr(target, f"a{name}", None)
     if native is None:
-        return _flow.threaded(partial(sync, argument))
+        return _flow.Threaded(partial(sync, argument))
     return _flow.Call(partial(sync, argument), partial(native, argument))

@@ -128,10 +128,11 @@ class CachedEmbedder:
 
     def ask(self, text: str) -> _flow.Flow[bytes]:
         """:meth:`embed_query` as a part of another operation, as the bytes of its float32 values."""
-        with self._lock:
-            known = self._questions.get(text)
-            if known is not None:
-                self._questions.move_to_end(text)
+        known = self._questions.get(text)
+        if known is not None:
+            with self._lock:
+                if text in self._questions:  # another thread may have made room
+                    self._questions.move_to_end(text)
         size = getattr(self.embedder, "dimensions", None)
         if known is None or (size and len(known) != 4 * size):
             raw = yield call(self.embedder, "embed_query", text)

@@ -6,30 +6,22 @@ thread.
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ai_infra._core import Batch as Prepared
 from ai_infra._core import LocalStore, check_query
-from ai_infra._flow import Call, Flow, threaded
+from ai_infra._flow import Flow, Threaded, on_thread
 from ai_infra.embeddings.base import Embedder
 from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError
 from ai_infra.storage.backend import Batch, MemoryItem, Place, Scored, Write
 
-T = TypeVar("T")
-
 MAX_VALUE_BYTES = 16 * 1024 * 1024
 REEMBED_ROUNDS = 10
 """Items that changed while everything was embedded need another round, which only pays for those."""
-
-
-def _flow(call: Callable[[], T]) -> Flow[T]:
-    answer: T = yield Call(call, lambda: asyncio.to_thread(call))
-    return answer
 
 
 def _plain(writes: Sequence[Write]) -> tuple[Sequence[Sequence[Any]], int | None]:
@@ -66,7 +58,7 @@ class LocalBackend:
         """Write all or none."""
         if self._embedder is None:
             rows, expires_at = _plain(writes)
-            return _flow(lambda: self._core.put(rows, now, expires_at))
+            return on_thread(lambda: self._core.put(rows, now, expires_at))
         return self._embed_and_put(writes, now)
 
     def _embed_and_put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
@@ -79,9 +71,9 @@ class LocalBackend:
             batch = self._core.prepare(rows, expires_at)
             return batch, self._core.lacking(batch, size)
 
-        batch, lacking = yield from _flow(prepare)
+        batch, lacking = yield from on_thread(prepare)
         made = yield from embedder.rows(lacking)
-        return (yield from _flow(lambda: self._core.put_batch(batch, made, now)))
+        return (yield from on_thread(lambda: self._core.put_batch(batch, made, now)))
 
     def search(
         self,
@@ -101,7 +93,7 @@ class LocalBackend:
             vector = yield from self._embedder.ask(query)
         window = (limit, min_score)
         # The core's plain tuples have the fields of Scored; to make ten of those costs a tenth of the search.
-        found: list[Scored] = yield threaded(
+        found: list[Scored] = yield Threaded(
             partial(self._core.search, namespace, recursive, query, vector, filter, window, now)
         )
         return found
@@ -110,9 +102,9 @@ class LocalBackend:
         """Embed everything anew; readers see the old vectors until all new ones are there."""
         size = None if self._embedder is None else self._embedder.dimensions
         for _ in range(REEMBED_ROUNDS):
-            pending, lacking = yield from _flow(partial(self._core.pending, size))
+            pending, lacking = yield from on_thread(partial(self._core.pending, size))
             made = [] if self._embedder is None else (yield from self._embedder.rows(lacking))
-            if (yield from _flow(partial(self._core.reembed, pending, made))):
+            if (yield from on_thread(partial(self._core.reembed, pending, made))):
                 return len(pending)
         raise ConflictError(
             "the store kept changing while it was embedded anew; call reembed() when it is quiet"
@@ -120,38 +112,38 @@ class LocalBackend:
 
     def get(self, places: Sequence[Place], now: int) -> Flow[list[MemoryItem | None]]:
         """Read items at one moment."""
-        return _flow(lambda: self._core.get(places, now))
+        return on_thread(lambda: self._core.get(places, now))
 
     def delete(self, places: Sequence[Place], now: int) -> Flow[list[bool]]:
         """Delete all in one transaction."""
-        return _flow(lambda: self._core.delete(places, now))
+        return on_thread(lambda: self._core.delete(places, now))
 
     def select(
         self, namespace: Any, *, recursive: bool, filter: Any, limit: int | None, offset: int, now: int
     ) -> Flow[list[MemoryItem]]:
         """The live items in order."""
-        return _flow(lambda: self._core.list(namespace, recursive, filter, (limit, offset), now))
+        return on_thread(lambda: self._core.list(namespace, recursive, filter, (limit, offset), now))
 
     def count(self, namespace: Any, *, recursive: bool, filter: Any, now: int) -> Flow[int]:
         """How many live items."""
-        return _flow(lambda: self._core.count(namespace, recursive, filter, now))
+        return on_thread(lambda: self._core.count(namespace, recursive, filter, now))
 
     def namespaces(self, root: Any, now: int) -> Flow[list[tuple[str, ...]]]:
         """The namespaces with a live item."""
-        return _flow(lambda: self._core.namespaces(root, now))
+        return on_thread(lambda: self._core.namespaces(root, now))
 
     def clear(self, namespace: Any, *, recursive: bool, now: int) -> Flow[int]:
         """Delete a namespace's items."""
-        return _flow(lambda: self._core.clear(namespace, recursive, now))
+        return on_thread(lambda: self._core.clear(namespace, recursive, now))
 
     def sweep(self, until: int, limit: int) -> Flow[int]:
         """Delete a batch of expired items."""
-        return _flow(lambda: self._core.sweep(until, limit))
+        return on_thread(lambda: self._core.sweep(until, limit))
 
     def purge(self, now: int) -> Flow[int]:
         """Delete what expired, and every trace of what was deleted."""
-        return _flow(lambda: self._core.purge(now))
+        return on_thread(lambda: self._core.purge(now))
 
     def close(self) -> Flow[None]:
         """Close once running operations are done."""
-        return _flow(self._core.close)
+        return on_thread(self._core.close)

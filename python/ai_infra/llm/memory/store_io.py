@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import Callable, Iterable
-from typing import IO, Any, TypeVar
+from collections.abc import Iterable
+from typing import IO, Any
 
-from ai_infra._flow import Call, Flow
+from ai_infra._flow import Flow, Threaded
 from ai_infra.errors import InvalidInputError
 from ai_infra.llm.memory.store_flows import StoreFlows
 from ai_infra.llm.memory.store_items import MemoryItem
 from ai_infra.storage.backend import Write
 
-T = TypeVar("T")
-
 _LINE_BREAKERS = (("\x85", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
-
-
-def _threaded(call: Callable[[], T]) -> Call:
-    return Call(call, lambda: asyncio.to_thread(call))
 
 
 class StoreFiles(StoreFlows):
@@ -35,13 +28,13 @@ class StoreFiles(StoreFlows):
                 with open(path, "w", encoding="utf-8", newline="\n") as file:
                     _write(items, file)
 
-            yield _threaded(write)
+            yield Threaded(write)
         else:
-            yield _threaded(lambda: _write(items, target))
+            yield Threaded(lambda: _write(items, target))
         return len(items)
 
     def _import(self, source: str | os.PathLike[str] | Iterable[str]) -> Flow[int]:
-        writes: list[Write] = yield _threaded(lambda: _read(source))
+        writes: list[Write] = yield Threaded(lambda: _read(source))
         now = self._now()
         writes = [write for write in writes if write.expires_at is None or write.expires_at > now]
         if writes:
