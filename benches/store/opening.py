@@ -33,6 +33,10 @@ from writes import loadable
 K = 10
 
 
+OPEN: list[Any] = []
+"""What is measured stays open until its memory was."""
+
+
 class Known:
     """An embedder that looks up: of all texts, or of one question."""
 
@@ -50,6 +54,7 @@ class Known:
 
 def ask_ours(path: Path, question: str, vector: Any) -> int:
     store = _ours(path, Known(None, vector))
+    OPEN.append(store)
     return len(store.search("bench", question, limit=K))
 
 
@@ -76,8 +81,9 @@ def _vec(path: Path) -> Any:
 
 
 def ask_vec(path: Path, _question: str, vector: Any) -> int:
+    OPEN.append(_vec(path))
     sql = "SELECT key, value FROM items WHERE v MATCH ? AND k = ?"
-    return len(_vec(path).execute(sql, (vector.tobytes(), K)).fetchall())
+    return len(OPEN[-1].execute(sql, (vector.tobytes(), K)).fetchall())
 
 
 def fill_vec(path: Path, data: Data) -> None:
