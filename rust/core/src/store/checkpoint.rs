@@ -1,10 +1,14 @@
-//! Moving what the write-ahead log has gathered into the file, beside those who write.
+//! Moving what the write-ahead log has gathered into the file.
 //!
 //! A commit is on the disk when the log is: that stays with whoever commits. Moving the pages to their places in the
-//! file costs as much again, and SQLite would have the unlucky commit that makes the log long wait for it. Here a thread
-//! of its own does it, on a connection of its own, while the next write appends to the log. It can fail or be killed at
-//! any moment: the log has everything until it is moved whole, and the next commit asks again. Where writes leave it no
-//! pause in which the log could begin anew, the log grows, and at [`MOST`] the committing thread moves the rest itself.
+//! file costs a batch as much again. So a batch leaves it to a thread, on a connection of its own, while the next one
+//! appends to the log. The thread can fail or be killed at any moment: the log has everything until it is moved whole,
+//! and the next commit sees to it again. Where batches leave no pause in which the log could begin anew, it grows, and at
+//! [`MOST`] the committing thread moves the rest itself.
+//!
+//! After many small commits the committing thread moves their pages, as SQLite would by itself: a thread beside would
+//! never see the end of a log that is written to all the time, and to make a log longer takes twice as long as to write
+//! over its blocks.
 
 use std::cell::Cell;
 use std::process;
@@ -18,9 +22,12 @@ use rusqlite::hooks::Wal;
 
 use super::db::Shared;
 use super::{busy, fork};
+use crate::error::Result;
 
 /// Pages in the log (4 KB each) from which they are moved: as SQLite would.
 const WORTH: c_int = 1_000;
+/// Pages of one commit from which a thread moves them.
+const LARGE: c_int = 500;
 /// Pages with which the log may go on: as much as may stay of it on the disk (`journal_size_limit`).
 const MOST: c_int = 16_384;
 
@@ -34,14 +41,14 @@ pub(super) fn watch(conn: &Connection) {
     conn.wal_hook(Some(|wal: &Wal, pages| {
         PAGES.set(pages);
         if pages >= MOST {
-            // The commit is done; what cannot be moved now is moved later.
+            // What cannot be moved now is moved later: the commit is done.
             let _ = wal.checkpoint();
         }
         Ok(())
     }));
 }
 
-/// The thread of this process that moves pages, and what it found.
+/// The thread of this process that moves pages.
 #[derive(Debug, Default)]
 pub(super) struct Mover(Mutex<Moving>);
 
@@ -49,7 +56,7 @@ pub(super) struct Mover(Mutex<Moving>);
 struct Moving {
     pid: u32,
     thread: Option<JoinHandle<()>>,
-    /// Pages in the log when it was last begun.
+    /// Pages in the log after the last commit.
     pages: c_int,
 }
 
@@ -71,24 +78,33 @@ impl Mover {
     }
 }
 
-/// Begins to move pages when the thread's last commit has made the log long. To be called inside the gate.
-pub(super) fn after_commit(shared: &Arc<Shared>) {
+/// Sees to the log after a commit on `conn`. To be called inside the gate, and with the writers' lock.
+pub(super) fn after_commit(shared: &Arc<Shared>, conn: &Connection) {
     let pages = PAGES.replace(0);
-    if pages < WORTH {
+    if pages == 0 {
         return;
     }
     shared.mover.lock(|moving| {
-        // After a smaller number the log has begun anew. Where a reader keeps it from that, nothing is to be moved
-        // before it has grown again.
-        let known = if pages < moving.pages { 0 } else { moving.pages };
-        let idle = moving.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        if idle && pages - known >= WORTH {
+        let before = mem::replace(&mut moving.pages, pages);
+        // After a smaller number the log has begun anew.
+        let new = if pages < before { pages } else { pages - before };
+        if pages < WORTH {
+            return;
+        }
+        if new < LARGE {
+            // The commit is done; what cannot be moved now is moved later. It does nothing where the thread is at it.
+            let _ = passive(conn);
+        } else if moving.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             let shared = Arc::downgrade(shared);
             let thread = thread::Builder::new().name("ai-infra-checkpoint".to_owned());
             moving.thread = thread.spawn(move || move_pages(&shared)).ok();
-            moving.pages = pages;
         }
     });
+}
+
+/// Moves what can be moved without waiting for anybody.
+fn passive(conn: &Connection) -> Result<()> {
+    Ok(conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
 }
 
 fn move_pages(shared: &Weak<Shared>) {
@@ -96,10 +112,7 @@ fn move_pages(shared: &Weak<Shared>) {
     // Whoever closed the database meanwhile has moved everything.
     let Some(shared) = shared.upgrade() else { return };
     busy::start(Duration::ZERO);
-    let _ = shared.reading(|conn| {
-        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        Ok(())
-    });
+    let _ = shared.reading(passive);
 }
 
 #[cfg(test)]
@@ -111,7 +124,6 @@ mod tests {
 
     use super::super::Db;
     use super::*;
-    use crate::error::Result;
 
     const MB: usize = 1 << 20;
 
@@ -162,6 +174,19 @@ mod tests {
         assert_eq!(length(&log), before);
         db.close();
         assert!(!log.exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn small_commits_begin_the_log_anew_by_themselves() {
+        let folder = folder("small");
+        let db = Db::open(&folder.join("a.db"), Duration::from_secs(30)).unwrap();
+        for _ in 0..600 {
+            fill(&db, 20_000).unwrap();
+        }
+        assert!(db.shared().mover.take().is_none());
+        assert!(length(&folder.join("a.db-wal")) < 5 * MB);
+        db.close();
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -158,11 +158,10 @@ impl Db {
         let mut conn = shared.connection(slot.take())?;
         let answer = in_transaction(&mut conn, body).map_err(|error| shared.refine(error, &conn));
         shared.version.fetch_add(1, Ordering::AcqRel);
+        checkpoint::after_commit(&self.shared, &conn);
         if shared.reusable(&answer) {
             slot.idle.push(conn);
         }
-        drop(slot);
-        checkpoint::after_commit(&self.shared);
         match answer {
             Err(Error::StorageTimeout(_)) => Ok(None),
             answer => answer.map(Some),
@@ -197,11 +196,10 @@ impl Db {
         shared.check_open()?;
         let mut conn = shared.connection(slot.take())?;
         let answer = body(&mut conn).map_err(|error| shared.refine(error, &conn));
+        checkpoint::after_commit(&self.shared, &conn);
         if shared.reusable(&answer) {
             slot.idle.push(conn);
         }
-        drop(slot);
-        checkpoint::after_commit(&self.shared);
         answer
     }
 
