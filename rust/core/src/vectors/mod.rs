@@ -6,7 +6,8 @@
 //! of the exact rows; only which rows are found is approximate then.
 //!
 //! ```text
-//! index ── state: Table (rows, signs ← kernel) + Links ── cache (in a snapshot)
+//! index ── state: Table (rows; few: codes, signs) + Links ── cache (in a snapshot)
+//!    ├──── scan, after a first look (sift), by the fastest kernel
 //!    └──── worker (one thread) ── Graph (usearch)
 //! ```
 
