@@ -7,7 +7,7 @@ Every store holds the texts and vectors of ``search.py``. A process imports what
 one question, with its vector; that is timed, and how much memory the process has gained. The stores take turns, one
 process of each in a round; the files are in the page cache. Medians; the ratio is to sqlite-vec.
 
-``ours`` is asked in four states: with its index in a file; with the graph in it too (there is one from 200,000 items on);
+``ours`` is asked in four states: with its index in a file; with the graph in it too (from 200,000 items on);
 without a file, where it also saves one; and where none can be saved. Peers that are not installed are left out.
 """
 
