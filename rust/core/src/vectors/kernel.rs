@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 use super::neon;
 use super::portable;
 use super::rows::Line;
-use super::signs::Look;
+use super::signs::{Look, Tables, fours};
 #[cfg(target_arch = "x86_64")]
-use super::{x86, x86_signs};
+use super::{signs::sixes, x86, x86_signs};
 
 /// `out[i] = query · rows[i]`. For halves the query has two lines a row line, for floats one.
 pub type Floats = unsafe fn(query: &[Line], rows: &[&[Line]], out: &mut [f32]);
@@ -24,8 +24,8 @@ pub type Codes = unsafe fn(query: &[Line], rows: &[&[Line]], out: &mut [i32]);
 /// `Σ a(u8) · (b(u8) - 128)` and `Σ (b - 128)` over two rows of codes of `lines` lines.
 pub type Pair = unsafe fn(a: *const u8, b: *const u8, lines: usize) -> (i32, i32);
 
-/// What signs say of rows, in blocks of sixteen: for each row, with its factor and what it is worth besides, the most
-/// that its score may be; and the largest of each block. See [`super::signs`].
+/// What signs say of rows, block by block: for each row, with its factor and what it is worth besides, the most that
+/// its score may be; and the largest of each [`PART`](super::signs::PART). See [`super::signs`].
 pub type Estimates = unsafe fn(
     look: &Look,
     blocks: &[Line],
@@ -47,7 +47,7 @@ pub struct Kernels {
     pub(super) floats: Floats,
     pub(super) codes: Codes,
     pub(super) pair: Pair,
-    pub(super) signs: Estimates,
+    pub(super) signs: (Tables, Estimates),
 }
 
 const PORTABLE: Kernels = Kernels {
@@ -56,7 +56,7 @@ const PORTABLE: Kernels = Kernels {
     floats: portable::floats,
     codes: portable::codes,
     pair: portable::pair,
-    signs: portable::signs,
+    signs: (fours, portable::signs),
 };
 
 impl Kernels {
@@ -70,13 +70,12 @@ impl Kernels {
                 && is_x86_feature_detected!("f16c");
             let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
             if avx512 && is_x86_feature_detected!("avx512vnni") {
-                sets.push(Self {
-                    name: "avx512vnni",
-                    codes: x86::codes_vnni,
-                    pair: x86::pair_vnni,
-                    signs: x86_signs::vnni,
-                    ..x86::AVX512
-                });
+                let vnni =
+                    Self { name: "avx512vnni", codes: x86::codes_vnni, pair: x86::pair_vnni, ..x86::AVX512 };
+                if is_x86_feature_detected!("avx512vbmi") {
+                    sets.push(Self { name: "avx512vbmi", signs: (sixes, x86_signs::vbmi), ..vnni });
+                }
+                sets.push(vnni);
             }
             if avx512 {
                 sets.push(x86::AVX512);

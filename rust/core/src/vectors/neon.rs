@@ -6,6 +6,7 @@ use std::arch::asm;
 use super::kernel::Kernels;
 use super::portable;
 use super::rows::Line;
+use super::signs::fours;
 
 /// NEON; the codes use the plain loop, which compilers vectorise well here.
 pub const NEON: Kernels = Kernels {
@@ -14,7 +15,7 @@ pub const NEON: Kernels = Kernels {
     floats,
     codes: portable::codes,
     pair: portable::pair,
-    signs: portable::signs,
+    signs: (fours, portable::signs),
 };
 
 /// Four halves as four floats, one instruction (its intrinsic needs an unstable type).

@@ -4,7 +4,7 @@
 
 use super::half;
 use super::rows::Line;
-use super::signs::{LANES, Look, rate};
+use super::signs::{LANES, Look, rate_blocks};
 
 /// Sums 16 lanes in a fixed order.
 fn total(lanes: &[f32; 16]) -> f32 {
@@ -63,35 +63,22 @@ pub unsafe fn pair(a: *const u8, b: *const u8, lines: usize) -> (i32, i32) {
     (a.iter().zip(b).map(|(a, b)| i32::from(*a) * signed(b)).sum(), b.iter().map(signed).sum())
 }
 
-/// See [`Estimates`](super::kernel::Estimates): what each half byte of a line adds is looked up.
+/// See [`Estimates`](super::kernel::Estimates), by [`fours`](super::signs::fours).
 pub fn signs(look: &Look, blocks: &[Line], given: (&[f32], &[f32]), found: (&mut [f32], &mut [f32])) {
-    // For each line, and each byte of a row's four in it, what its low and what its high half add.
-    let tables: Vec<[[[i32; 16]; 2]; 4]> = look.codes.as_chunks::<8>().0.iter().map(halves_of).collect();
-    let given = given.0.as_chunks::<LANES>().0.iter().zip(given.1.as_chunks::<LANES>().0);
-    let found = found.0.as_chunks_mut::<LANES>().0.iter_mut().zip(found.1);
-    for ((block, given), found) in blocks.chunks_exact(look.lines.max(1)).zip(given).zip(found) {
-        let mut products = [0; LANES];
-        for (line, tables) in block.iter().zip(&tables) {
-            for (product, bytes) in products.iter_mut().zip(line.0.as_chunks::<4>().0) {
-                for ([low, high], byte) in tables.iter().zip(bytes) {
-                    let [low, high] = [low.get(usize::from(byte & 15)), high.get(usize::from(byte >> 4))];
-                    *product += low.copied().unwrap_or(0) + high.copied().unwrap_or(0);
+    let tables = look.tables.iter().flat_map(|line| line.0.as_chunks::<16>().0.as_chunks::<2>().0);
+    rate_blocks(look, blocks, given, found, |block| {
+        let mut sums = [0u16; LANES];
+        for (line, [low, high]) in block.iter().zip(tables.clone()) {
+            for (at, pair) in line.0.as_chunks::<2>().0.iter().enumerate() {
+                for (byte, at) in pair.iter().zip([at, at + LANES / 2]) {
+                    let parts = [low.get(usize::from(byte & 15)), high.get(usize::from(byte >> 4))];
+                    let both = parts.into_iter().flatten().map(|part| u16::from(*part)).sum::<u16>();
+                    if let Some(sum) = sums.get_mut(at) {
+                        *sum += both;
+                    }
                 }
             }
         }
-        rate(look, &products, given, found);
-    }
-}
-
-fn halves_of(codes: &[i32; 8]) -> [[[i32; 16]; 2]; 4] {
-    std::array::from_fn(|byte| {
-        std::array::from_fn(|half| {
-            std::array::from_fn(|bits| {
-                let codes = codes.iter().skip(4 * half).take(4).enumerate();
-                let set = codes.filter(|(bit, _)| bits >> bit & 1 == 1);
-                set.map(|(_, code)| code.to_le_bytes().get(byte).map_or(0, |code| i32::from(*code as i8)))
-                    .sum()
-            })
-        })
-    })
+        sums
+    });
 }

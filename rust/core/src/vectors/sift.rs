@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::signs::{LANES, Look};
+use super::signs::{LANES, Look, PART};
 use super::table::Table;
 
 /// Rows from which a first look is shorter than a scan over codes.
@@ -10,7 +10,7 @@ const LEAST: usize = 512;
 /// Rows for each one that is wanted, at least.
 const ROWS_FOR_ONE: usize = 16;
 /// Blocks looked at together: their estimates stay in the first-level cache.
-const BLOCKS: usize = 16;
+const BLOCKS: usize = 4;
 const GROUP: usize = BLOCKS * LANES;
 
 /// What a row is worth: `base` of its id (0 beyond the end) and `weight` times its cosine, together taken as 0 to 1.
@@ -38,7 +38,7 @@ impl Mix<'_> {
 #[derive(Default)]
 struct Desk {
     look: Look,
-    /// The most that each row's score may be, and the largest of each [`LANES`] of them.
+    /// The most that each row's score may be, and the largest of each [`PART`] of them.
     most: Vec<f32>,
     tops: Vec<f32>,
     sorted: Vec<f32>,
@@ -58,22 +58,22 @@ impl Table {
         mix: &Mix<'_>,
         kth: impl FnOnce(&[u32]) -> Option<f32>,
     ) -> Option<Vec<u32>> {
-        let ((rotation, signs), kernel) = (self.signs.as_ref()?, self.kernels.signs);
+        let ((rotation, signs), (tables, kernel)) = (self.signs.as_ref()?, self.kernels.signs);
         let rows = self.len();
         if rows < LEAST || rows / ROWS_FOR_ONE < k {
             return None;
         }
         DESK.with_borrow_mut(|desk| {
             let Desk { look, most, tops, sorted } = desk;
-            look.ask(rotation, unit, mix.weight);
-            let groups = rows.div_ceil(LANES);
-            most.resize(groups * LANES, 0.0);
-            tops.resize(groups, 0.0);
+            look.ask(rotation, unit, mix.weight, tables);
+            let padded = rows.next_multiple_of(LANES);
+            most.resize(padded, 0.0);
+            tops.resize(padded / PART, 0.0);
             let mut room = [0.0; GROUP];
             let mut first = 0;
             for (blocks, factors) in signs.runs(BLOCKS) {
                 let bases = self.bases(mix, first, factors.len(), &mut room);
-                let found = (most.get_mut(first..)?, tops.get_mut(first / LANES..)?);
+                let found = (most.get_mut(first..)?, tops.get_mut(first / PART..)?);
                 // SAFETY: the kernel comes from `Kernels::available`.
                 unsafe { kernel(look, blocks, (factors, bases), found) };
                 first += factors.len();
@@ -82,7 +82,7 @@ impl Table {
             // There are as many groups as are wanted.
             let wanted = k + k / 4 + 8;
             sorted.clone_from(tops);
-            let last = wanted.min(groups) - 1;
+            let last = wanted.min(rows.div_ceil(PART)) - 1;
             let (_, likely, _) = sorted.select_nth_unstable_by(last, |a, b| b.total_cmp(a));
             let mut left = at_least(*likely, most.get(..rows)?, tops, 4 * wanted);
             let bar = kth(&left)?;
@@ -109,10 +109,10 @@ impl Table {
     }
 }
 
-/// The first `count` slots whose `most` is no less than `bar`; `tops` are the largest of each [`LANES`].
+/// The first `count` slots whose `most` is no less than `bar`; `tops` are the largest of each [`PART`].
 fn at_least(bar: f32, most: &[f32], tops: &[f32], count: usize) -> Vec<u32> {
     let mut slots = Vec::with_capacity(count.min(256));
-    let groups = most.chunks(LANES).zip(tops).zip((0u32..).step_by(LANES));
+    let groups = most.chunks(PART).zip(tops).zip((0u32..).step_by(PART));
     for ((group, _), first) in groups.filter(|((_, top), _)| **top >= bar) {
         // Which of a group are is as good as random: asked one by one, half of the guesses of a processor would fail.
         let mut hits = group.iter().rev().fold(0u32, |hits, most| hits << 1 | u32::from(*most >= bar));

@@ -7,24 +7,28 @@
 //! RaBitQ). So a row whose estimate lies many spreads below the bar is not among the best, and only the others are
 //! looked at again.
 //!
-//! Sixteen rows lie together: a line holds 32 dimensions of each, so that a kernel gets sixteen products at once and
-//! never adds up across a register. All of it follows from the vectors; a file keeps it because turning 100,000 of them takes
-//! longer than reading it.
+//! [`LANES`] rows lie together: a line holds eight dimensions of each, a byte a row. What some dimensions of the question
+//! add for each of their signs is looked up in tables that fit a register, for all rows of the line at once (André,
+//! Kermarrec and Le Scouarnec 2015, PQ Fast Scan). All of it follows from the vectors; a file keeps it because turning
+//! 100,000 of them takes longer than reading it.
 
-use super::encode::code;
 use super::rows::{Line, Rows};
 use crate::snapshot::Reader;
 
 /// Rows that lie together.
-pub const LANES: usize = 16;
+pub const LANES: usize = 64;
+/// Rows of which the largest estimate is noted.
+pub const PART: usize = 16;
 /// Fewer dimensions than this say too little by their signs.
 pub const LEAST: usize = 128;
 /// Flips and transforms; two spread every dimension over all others.
 const ROUNDS: usize = 2;
 /// Spreads between an estimate and the bar: that of one row in 30,000 is off by more, to either side.
 const SPREADS: f32 = 4.0;
-/// What rounding a question to codes may add to an estimate.
-const ROUNDING: f32 = 0.002;
+/// The most that four tables may add together: it fits a byte.
+const MOST: f32 = 255.0;
+/// The most that all may add: it fits two.
+const MOST_OF_ALL: f32 = 65_000.0;
 
 /// A fixed rotation of vectors of one size. It makes them longer by up to 63 zeros first.
 #[derive(Debug)]
@@ -50,7 +54,7 @@ impl Rotation {
 
     /// Lines of a block of [`LANES`] rows.
     pub fn lines(&self) -> usize {
-        self.size / 32
+        self.size / 8
     }
 
     /// Turns `unit`, keeping its length; `spare` is room to work in.
@@ -77,19 +81,13 @@ impl Rotation {
         }
     }
 
-    /// The signs of `unit` (of length 1 or 0) as [`Signs`] keeps them, and the factor that goes with them.
-    pub fn encode(&self, unit: &[f32], out: &mut Vec<u32>) -> f32 {
+    /// The signs of `unit` (of length 1 or 0), a byte for each line, and the factor that goes with them.
+    pub fn encode(&self, unit: &[f32], out: &mut Vec<u8>) -> f32 {
         let (mut turned, mut spare) = (Vec::new(), Vec::new());
         self.turn(unit, &mut turned, &mut spare);
         out.clear();
-        out.extend(turned.as_chunks::<32>().0.iter().map(|values| {
-            let mut word = 0;
-            for (bit, four) in values.as_chunks::<4>().0.iter().enumerate() {
-                for (byte, value) in four.iter().enumerate() {
-                    word |= (!value.to_bits() >> 31) << (8 * byte + bit);
-                }
-            }
-            word
+        out.extend(turned.as_chunks::<8>().0.iter().map(|values| {
+            values.iter().rev().fold(0u8, |byte, value| byte << 1 | (!value.to_bits() >> 31) as u8)
         }));
         let mut lanes = [0.0f32; 16];
         for part in turned.as_chunks::<16>().0 {
@@ -125,13 +123,13 @@ fn hadamard(values: &mut [f32]) {
 /// A question ready for a kernel: what a row's score is for it, by the row's signs.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// The codes (i8) of four dimensions each.
-    pub codes: Vec<i32>,
+    /// What signs add, as the kernel looks it up.
+    pub tables: Vec<Line>,
     /// Lines of a block of rows.
     pub lines: usize,
-    /// Of all codes.
+    /// What all tables add together at most.
     pub sum: i32,
-    /// `base + scale · factor · (2 · product - sum)` is the estimate of a score.
+    /// `base + scale · factor · (2 · found - sum)` is the estimate of a score.
     pub scale: f32,
     /// `flat + tilt · factor` above it, a score is not believed any more.
     pub flat: f32,
@@ -139,46 +137,123 @@ pub struct Look {
     pub tilt: f32,
     turned: Vec<f32>,
     spare: Vec<f32>,
+    codes: Vec<i8>,
 }
 
 impl Look {
-    /// Gets ready for the question `unit` where a cosine of 1 is worth `weight`.
-    pub fn ask(&mut self, rotation: &Rotation, unit: &[f32], weight: f32) {
+    /// Gets ready for the question `unit` where a cosine of 1 is worth `weight`, and for the kernel that `tables` fits.
+    pub fn ask(&mut self, rotation: &Rotation, unit: &[f32], weight: f32, tables: Tables) {
         let Self { turned, spare, codes, .. } = self;
         rotation.turn(unit, turned, spare);
-        let largest = turned.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        // Each kernel adds up what four tables say before it takes more room for it: at most what 24 dimensions have,
+        // half of which may be rounded up.
+        let largest = turned.chunks(3 * 8).map(length).fold(0.0, f32::max);
+        let size = rotation.size as f32;
+        let inverse = ((MOST - 12.0) / largest).min((MOST_OF_ALL - size / 2.0) / length(turned));
+        let inverse = inverse.min(127.0 / turned.iter().fold(0.0, |most, value| value.abs().max(most)));
+        let inverse = if inverse.is_finite() { inverse } else { 0.0 };
         codes.clear();
-        self.sum = 0;
-        for four in turned.as_chunks::<4>().0 {
-            let four = four.map(|value| code(value * inverse));
-            self.sum += four.iter().map(|code| i32::from(*code as i8)).sum::<i32>();
-            codes.push(i32::from_le_bytes(four));
-        }
+        codes.extend(turned.iter().map(|value| (value * inverse).round_ties_even() as i8));
+        self.sum = codes.iter().map(|code| i32::from(code.unsigned_abs())).sum();
+        tables(codes, &mut self.tables);
         self.lines = rotation.lines();
-        self.scale = weight * largest / 127.0;
+        let step = if inverse > 0.0 { 1.0 / inverse } else { 0.0 };
+        self.scale = weight * step;
         // With g = 1/ρ the spread grows with √(g² - 1), which lies below its tangent at g = 1.25, the usual value.
-        let (root, spread) = ((rotation.size as f32).sqrt(), SPREADS / (rotation.size as f32 - 1.0).sqrt());
+        let (root, spread) = (size.sqrt(), SPREADS / (size - 1.0).sqrt());
         self.tilt = weight * spread * (5.0 / 3.0) * root;
-        self.flat = weight * (spread * (0.75 - 1.25 * 5.0 / 3.0) + ROUNDING);
+        // Rounding moves each value by up to half a step, with a spread of a step / √12; a row's factor of g / √size
+        // makes of the sum of all a spread of g times that.
+        let rounding = SPREADS * 1.25 * step / 12f32.sqrt();
+        self.flat = weight * (spread * (0.75 - 1.25 * 5.0 / 3.0) + rounding);
     }
 }
 
-/// What a kernel does with the products of sixteen rows: the most that each score may be, 0 or more, and the largest.
+/// The sum of what values have, signs aside.
+fn length(values: &[f32]) -> f32 {
+    values.iter().map(|value| value.abs()).sum()
+}
+
+/// Makes the tables of a kernel from the codes of a question. The entry for some signs is what the codes with these
+/// signs have: less than 256 in the 24 dimensions of three lines.
+pub type Tables = fn(codes: &[i8], tables: &mut Vec<Line>);
+
+/// One table for `codes`: bit `n` of an index says that dimension `n` is not negative.
+fn table<const N: usize>(codes: impl Iterator<Item = i8>) -> [u8; N] {
+    let mut entries = [0u8; N];
+    for (bit, code) in codes.enumerate() {
+        for (index, entry) in entries.iter_mut().enumerate() {
+            let agrees = (index >> bit & 1 == 1) == (code >= 0);
+            *entry = entry.wrapping_add(if agrees { code.unsigned_abs() } else { 0 });
+        }
+    }
+    entries
+}
+
+/// Tables of 64 entries, four for each three lines: for the lower six bits of each, and for the upper two of all.
+pub fn sixes(codes: &[i8], tables: &mut Vec<Line>) {
+    tables.clear();
+    for codes in codes.chunks(3 * 8) {
+        for part in 0..3 {
+            tables.push(Line(table(codes.iter().skip(8 * part).take(6).copied())));
+        }
+        let upper = codes.chunks(8).flat_map(|codes| codes.iter().skip(6));
+        tables.push(Line(table(upper.copied())));
+    }
+}
+
+/// Tables of 16 entries, two for each line and two lines in each of a table's: for the lower and the upper four bits.
+pub fn fours(codes: &[i8], tables: &mut Vec<Line>) {
+    tables.clear();
+    for codes in codes.chunks(2 * 8) {
+        let mut line = Line::default();
+        for (place, codes) in line.0.as_chunks_mut::<16>().0.iter_mut().zip(codes.chunks(4)) {
+            *place = table(codes.iter().copied());
+        }
+        tables.push(line);
+    }
+}
+
+/// What a kernel does with what it found for some rows: the most that each score may be, 0 or more, and the largest.
 #[inline(always)]
-pub fn rate(
+fn rate(
     look: &Look,
-    products: &[i32; LANES],
-    (factors, base): (&[f32; LANES], &[f32; LANES]),
-    (most, top): (&mut [f32; LANES], &mut f32),
+    found: &[u16; PART],
+    (factors, base): (&[f32; PART], &[f32; PART]),
+    (most, top): (&mut [f32; PART], &mut f32),
 ) {
-    let rows = products.iter().zip(factors).zip(base);
-    for (((product, factor), base), most) in rows.zip(&mut *most) {
-        let middle = base + (2 * product - look.sum) as f32 * look.scale * factor;
+    let rows = found.iter().zip(factors).zip(base);
+    for (((found, factor), base), most) in rows.zip(&mut *most) {
+        let middle = base + (2 * i32::from(*found) - look.sum) as f32 * look.scale * factor;
         *most = (middle + look.flat + look.tilt * factor).max(0.0);
     }
     // The bits of numbers that are not negative are in their order.
     *top = f32::from_bits(most.iter().fold(0, |top, most| most.to_bits().max(top)));
+}
+
+/// The byte of a line for the row at `slot`. Kernels add up even and odd bytes apart: in order again, these are the rows.
+fn lane(slot: usize) -> usize {
+    let at = slot % LANES;
+    2 * (at % (LANES / 2)) + at / (LANES / 2)
+}
+
+/// [`rate`] for all rows of some blocks, of which `find` gives what the tables add up to.
+#[inline(always)]
+pub fn rate_blocks(
+    look: &Look,
+    blocks: &[Line],
+    given: (&[f32], &[f32]),
+    found: (&mut [f32], &mut [f32]),
+    find: impl Fn(&[Line]) -> [u16; LANES],
+) {
+    let mut given = given.0.as_chunks().0.iter().zip(given.1.as_chunks().0);
+    let mut found = found.0.as_chunks_mut().0.iter_mut().zip(found.1);
+    for block in blocks.chunks_exact(look.lines.max(1)) {
+        let sums = find(block);
+        for ((sums, given), found) in sums.as_chunks::<PART>().0.iter().zip(&mut given).zip(&mut found) {
+            rate(look, sums, given, found);
+        }
+    }
 }
 
 /// The signs of rows, by slot.
@@ -204,7 +279,7 @@ impl Signs {
     }
 
     /// Stores a row at `slot`, which exists or is the next one.
-    pub fn put(&mut self, slot: usize, words: &[u32], factor: f32) {
+    pub fn put(&mut self, slot: usize, bytes: &[u8], factor: f32) {
         if slot == self.len {
             if slot.is_multiple_of(LANES) {
                 self.blocks.push(&vec![Line([0; 64]); self.lines]);
@@ -215,17 +290,16 @@ impl Signs {
         if let Some(place) = self.factors.get_mut(slot) {
             *place = factor;
         }
-        for (line, word) in self.blocks.get_mut(slot / LANES).unwrap_or_default().iter_mut().zip(words) {
-            if let Some(place) = line.0.as_chunks_mut::<4>().0.get_mut(slot % LANES) {
-                *place = word.to_le_bytes();
+        for (line, byte) in self.blocks.get_mut(slot / LANES).unwrap_or_default().iter_mut().zip(bytes) {
+            if let Some(place) = line.0.get_mut(lane(slot)) {
+                *place = *byte;
             }
         }
     }
 
-    fn words(&self, slot: usize) -> Vec<u32> {
+    fn bytes(&self, slot: usize) -> Vec<u8> {
         let lines = self.blocks.get(slot / LANES).unwrap_or_default().iter();
-        let lane = |line: &Line| line.0.as_chunks::<4>().0.get(slot % LANES).copied().unwrap_or_default();
-        lines.map(|line| u32::from_le_bytes(lane(line))).collect()
+        lines.map(|line| line.0.get(lane(slot)).copied().unwrap_or_default()).collect()
     }
 
     /// Removes the row at `slot`; the last row takes its place.
@@ -233,7 +307,7 @@ impl Signs {
         let Some(last) = self.len.checked_sub(1).filter(|last| slot <= *last) else { return };
         if slot != last {
             let factor = self.factors.get(last).copied().unwrap_or_default();
-            self.put(slot, &self.words(last), factor);
+            self.put(slot, &self.bytes(last), factor);
         }
         if last.is_multiple_of(LANES) {
             self.blocks.swap_remove(last / LANES);
@@ -323,19 +397,19 @@ mod tests {
             let rotation = Rotation::new(size);
             let rows = kinds(size, &mut seed);
             let mut signs = Signs::new(rotation.lines());
-            let mut words = Vec::new();
+            let mut bytes = Vec::new();
             for (slot, row) in rows.iter().enumerate() {
-                let factor = rotation.encode(row, &mut words);
-                signs.put(slot, &words, factor);
+                let factor = rotation.encode(row, &mut bytes);
+                signs.put(slot, &bytes, factor);
             }
             let mut look = Look::default();
             let padded = rows.len().next_multiple_of(LANES);
             let base: Vec<f32> = (0..padded).map(|n| n as f32 / 1_000.0).collect();
             for query in &rows {
-                look.ask(&rotation, query, 0.5);
                 let mut first: Option<Vec<f32>> = None;
-                for kernel in Kernels::available().into_iter().map(|set| set.signs) {
-                    let (mut most, mut tops) = (vec![0.0; padded], vec![0.0; padded / LANES]);
+                for (tables, kernel) in Kernels::available().into_iter().map(|set| set.signs) {
+                    look.ask(&rotation, query, 0.5, tables);
+                    let (mut most, mut tops) = (vec![0.0; padded], vec![0.0; padded / PART]);
                     let mut at = 0;
                     for (blocks, factors) in signs.runs(3) {
                         let part = at..at + factors.len();
@@ -346,7 +420,7 @@ mod tests {
                                 &look,
                                 blocks,
                                 (factors, &base[part.clone()]),
-                                (&mut most[part.clone()], &mut tops[part.start / LANES..]),
+                                (&mut most[part.clone()], &mut tops[part.start / PART..]),
                             );
                         }
                     }
@@ -355,7 +429,7 @@ mod tests {
                         let score = base[slot] + 0.5 * dot(row, query);
                         assert!(score <= most[slot] + 1e-5, "{size} {slot}: {score} {}", most[slot]);
                     }
-                    for (most, top) in most.chunks(LANES).zip(&tops) {
+                    for (most, top) in most.chunks(PART).zip(&tops) {
                         assert_eq!(most.iter().copied().fold(0.0, f32::max).to_bits(), top.to_bits());
                     }
                     let bits = |v: &[f32]| v[..rows.len()].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -381,12 +455,12 @@ mod tests {
                 held.swap_remove(at);
             } else {
                 let at = at.min(held.len());
-                signs.put(at, &[step, step + 1, step + 2, step + 3], step as f32);
+                signs.put(at, &(step * 7).to_le_bytes(), step as f32);
                 if at == held.len() { held.push(step) } else { held[at] = step }
             }
             if step % 97 == 0 {
                 for (slot, step) in held.iter().enumerate() {
-                    assert_eq!(signs.words(slot), [*step, step + 1, step + 2, step + 3]);
+                    assert_eq!(signs.bytes(slot), (step * 7).to_le_bytes());
                 }
                 let factors: Vec<f32> = signs.runs(2).flat_map(|(_, factors)| factors.to_vec()).collect();
                 assert_eq!(factors.len(), held.len().next_multiple_of(LANES));

@@ -16,7 +16,7 @@ pub struct Encoded {
     exact: Vec<Line>,
     pub(super) codes: Vec<Line>,
     pub(super) scale: f32,
-    pub(super) signs: Vec<u32>,
+    pub(super) signs: Vec<u8>,
     pub(super) factor: f32,
 }
 

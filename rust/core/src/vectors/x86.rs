@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use super::kernel::Kernels;
 use super::rows::Line;
+use super::signs::fours;
 use super::x86_signs;
 
 /// AVX-512 F and BW.
@@ -20,7 +21,7 @@ pub const AVX2: Kernels = Kernels {
     floats: floats_256,
     codes: codes_256,
     pair: pair_256,
-    signs: x86_signs::avx2,
+    signs: (fours, x86_signs::avx2),
 };
 
 /// Bytes ahead of the line in work that are asked for: enough for the distance to memory, few enough
