@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use super::dense::{self, Worth};
 use super::documents::Documents;
-use super::query::Query;
+use super::query::{Query, QueryTerm};
 use crate::rank::{B, K1, idf};
 
 /// What the words of a question give to each document, by number.
@@ -57,8 +57,38 @@ struct Scratch {
     scores: Vec<f32>,
     coverage: Vec<f32>,
     counts: Vec<f32>,
-    touched: Vec<u32>,
-    counted: Vec<u32>,
+    touched: Numbers,
+    counted: Numbers,
+}
+
+/// Documents, noted one by one.
+#[derive(Debug, Default)]
+struct Numbers {
+    room: Vec<u32>,
+    len: usize,
+}
+
+impl Numbers {
+    /// Room for so many to be noted after each other.
+    fn reserve(&mut self, more: usize) {
+        let wanted = self.len + more;
+        if self.room.len() < wanted {
+            self.room.resize(wanted, 0);
+        }
+    }
+
+    /// Notes a document if it is new, for which there is room. Whether one is cannot be guessed: this never jumps.
+    #[inline(always)]
+    fn note(&mut self, document: u32, is_new: bool) {
+        if let Some(place) = self.room.get_mut(self.len) {
+            *place = document;
+            self.len += usize::from(is_new);
+        }
+    }
+
+    fn held(&self) -> &[u32] {
+        self.room.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// The arrays while a question's words are added up.
@@ -67,9 +97,9 @@ struct Sums<'a> {
     coverage: &'a mut [f32],
     /// For a word with related ones: the most that one of them counts. All zero between two words.
     counts: &'a mut [f32],
-    touched: &'a mut Vec<u32>,
+    touched: &'a mut Numbers,
     /// Where counts are not zero.
-    counted: &'a mut Vec<u32>,
+    counted: &'a mut Numbers,
     /// Any document may have a gain; `touched` says no more.
     all: bool,
 }
@@ -112,21 +142,24 @@ impl Documents {
                 let answer = body(Gains { scores, coverage, touched: None });
                 scores.fill(0.0);
                 coverage.fill(0.0);
-                touched.clear();
+                touched.len = 0;
                 return answer;
             }
-            if !self.marked.is_empty() {
-                touched
-                    .retain(|document| self.documents.get(*document as usize).is_some_and(|held| held.live));
-            }
-            for document in &*touched {
+            for document in touched.held() {
                 if let Some(covered) = coverage.get_mut(*document as usize) {
                     *covered = (*covered / whole).min(1.0);
                 }
             }
-            let answer = body(Gains { scores, coverage, touched: Some(touched.as_slice()) });
-            clear(touched, scores, coverage);
-            touched.clear();
+            let answer = if self.marked.is_empty() {
+                body(Gains { scores, coverage, touched: Some(touched.held()) })
+            } else {
+                let live =
+                    |document: &u32| self.documents.get(*document as usize).is_some_and(|held| held.live);
+                let live: Vec<u32> = touched.held().iter().copied().filter(live).collect();
+                body(Gains { scores, coverage, touched: Some(&live) })
+            };
+            clear(touched.held(), scores, coverage);
+            touched.len = 0;
             answer
         })
     }
@@ -137,24 +170,29 @@ impl Documents {
         let mean = (self.total as f32 / held.max(1.0)).max(1.0);
         let per_word = K1 * B / mean;
         let mut whole = 0.0_f32;
+        let is_common = |asked: &QueryTerm| {
+            let postings = asked.matches.iter().map(|(term, _)| self.postings.get(*term).len());
+            dense::is_common(postings.sum(), self.documents.len())
+        };
+        sums.all = query.terms.iter().any(is_common);
         for asked in &query.terms {
             let (lists, rarity) = self.weights(&asked.matches, held);
             whole += rarity;
             let worth = Worth { rarity, per_word };
-            let postings: usize = lists.iter().map(|(term, _)| self.postings.get(*term).len()).sum();
-            if dense::is_common(postings, self.documents.len()) {
+            if is_common(asked) {
                 self.add_common(worth, &lists, sums);
             } else {
                 self.add_rare(worth, &lists, sums);
             }
         }
+        // Many documents are gone through faster in order.
+        sums.all |= dense::is_common(sums.touched.len, self.documents.len());
         whole.max(f32::MIN_POSITIVE)
     }
 
     /// Adds a word that many documents have, for all of them in order.
     fn add_common(&self, worth: Worth, lists: &[(u32, f32)], sums: &mut Sums<'_>) {
         let Sums { scores, coverage, counts, .. } = sums;
-        sums.all = true;
         if let [(term, weight)] = lists
             && let Some(dense) = self.dense.get(*term)
         {
@@ -177,36 +215,37 @@ impl Documents {
     /// Adds a word that few documents have, by its postings.
     fn add_rare(&self, worth: Worth, lists: &[(u32, f32)], sums: &mut Sums<'_>) {
         let Sums { scores, coverage, counts, touched, counted, all } = sums;
+        let postings = |term: u32| self.postings.get(term);
+        touched.reserve(lists.iter().map(|(term, _)| postings(*term).len()).sum::<usize>() + 1);
         let mut gain = |document: u32, count: f32| {
             let at = document as usize;
             let length = self.lengths.get(at).copied().unwrap_or(1.0);
             let (Some(score), Some(covered)) = (scores.get_mut(at), coverage.get_mut(at)) else { return };
-            if *score == 0.0 && !*all {
-                touched.push(document);
-            }
+            touched.note(document, *score == 0.0 && !*all);
             let (share, cover) = worth.of(count, length);
             *score += share;
             *covered += cover;
         };
         if let [(term, weight)] = lists {
-            for (document, count) in self.postings.get(*term) {
+            for (document, count) in postings(*term) {
                 gain(*document, *count as f32 * weight);
             }
             return;
         }
         for (term, weight) in lists {
-            for (document, count) in self.postings.get(*term) {
+            counted.reserve(postings(*term).len() + 1);
+            for (document, count) in postings(*term) {
                 let Some(most) = counts.get_mut(*document as usize) else { continue };
-                if *most == 0.0 {
-                    counted.push(*document);
-                }
-                *most = most.max(*count as f32 * weight);
+                counted.note(*document, *most == 0.0);
+                let count = *count as f32 * weight;
+                *most = if count > *most { count } else { *most };
             }
         }
-        for document in counted.drain(..) {
-            let Some(most) = counts.get_mut(document as usize) else { continue };
-            gain(document, std::mem::take(most));
+        for document in counted.held() {
+            let Some(most) = counts.get_mut(*document as usize) else { continue };
+            gain(*document, std::mem::take(most));
         }
+        counted.len = 0;
     }
 
     /// The terms that a word matches with what each counts, and the inverse document frequency of the word.
@@ -231,7 +270,7 @@ mod tests {
     fn sums(documents: &Documents, asked: &[(u32, f32)], common: bool) -> Vec<[u32; 2]> {
         let mut arrays = [0; 3].map(|_| vec![0.0; documents.bound()]);
         let [scores, coverage, counts] = &mut arrays;
-        let (touched, counted) = (&mut Vec::new(), &mut Vec::new());
+        let (touched, counted) = (&mut Numbers::default(), &mut Numbers::default());
         let mut sums = Sums { scores, coverage, counts, touched, counted, all: false };
         let worth = Worth { rarity: 1.7, per_word: 0.11 };
         for lists in [&asked[..1], asked] {

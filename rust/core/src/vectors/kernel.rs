@@ -15,7 +15,7 @@ use super::portable;
 use super::rows::Line;
 use super::signs::{Look, Tables, fours};
 #[cfg(target_arch = "x86_64")]
-use super::{signs::sixes, x86, x86_signs};
+use super::{x86, x86_signs};
 
 /// `out[i] = query · rows[i]`. For halves the query has two lines a row line, for floats one.
 pub type Floats = unsafe fn(query: &[Line], rows: &[&[Line]], out: &mut [f32]);
@@ -73,7 +73,11 @@ impl Kernels {
                 let vnni =
                     Self { name: "avx512vnni", codes: x86::codes_vnni, pair: x86::pair_vnni, ..x86::AVX512 };
                 if is_x86_feature_detected!("avx512vbmi") {
-                    sets.push(Self { name: "avx512vbmi", signs: (sixes, x86_signs::vbmi), ..vnni });
+                    sets.push(Self {
+                        name: "avx512vbmi",
+                        signs: (x86_signs::sixes, x86_signs::vbmi),
+                        ..vnni
+                    });
                 }
                 sets.push(vnni);
             }

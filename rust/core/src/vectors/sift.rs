@@ -65,7 +65,8 @@ impl Table {
         }
         DESK.with_borrow_mut(|desk| {
             let Desk { look, most, tops, sorted } = desk;
-            look.ask(rotation, unit, mix.weight, tables);
+            // SAFETY: the tables come from `Kernels::available`.
+            unsafe { look.ask(rotation, unit, mix.weight, tables) };
             let padded = rows.next_multiple_of(LANES);
             most.resize(padded, 0.0);
             tops.resize(padded / PART, 0.0);
@@ -112,10 +113,11 @@ impl Table {
 /// The first `count` slots whose `most` is no less than `bar`; `tops` are the largest of each [`PART`].
 fn at_least(bar: f32, most: &[f32], tops: &[f32], count: usize) -> Vec<u32> {
     let mut slots = Vec::with_capacity(count.min(256));
-    let groups = most.chunks(PART).zip(tops).zip((0u32..).step_by(PART));
-    for ((group, _), first) in groups.filter(|((_, top), _)| **top >= bar) {
-        // Which of a group are is as good as random: asked one by one, half of the guesses of a processor would fail.
-        let mut hits = group.iter().rev().fold(0u32, |hits, most| hits << 1 | u32::from(*most >= bar));
+    let (parts, rest) = most.as_chunks();
+    let last = std::array::from_fn(|at| rest.get(at).copied().unwrap_or(f32::NEG_INFINITY));
+    let parts = parts.iter().chain([&last]).zip(tops).zip((0u32..).step_by(PART));
+    for ((part, _), first) in parts.filter(|((_, top), _)| **top >= bar) {
+        let mut hits = hits(part, bar);
         while hits != 0 {
             slots.push(first + hits.trailing_zeros());
             hits &= hits - 1;
@@ -126,6 +128,23 @@ fn at_least(bar: f32, most: &[f32], tops: &[f32], count: usize) -> Vec<u32> {
         }
     }
     slots
+}
+
+/// A bit for each that is no less than `bar`. Which are is as good as random: asked one by one, half of the guesses of
+/// a processor would fail.
+fn hits(most: &[f32; PART], bar: f32) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_mm_cmpge_ps, _mm_loadu_ps, _mm_movemask_ps, _mm_set1_ps};
+        most.as_chunks::<4>().0.iter().rev().fold(0, |hits, four| {
+            // SAFETY: four floats are 16 bytes; SSE2 is baseline on x86-64.
+            let mask =
+                unsafe { _mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(four.as_ptr()), _mm_set1_ps(bar))) };
+            hits << 4 | mask as u32
+        })
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    most.iter().rev().fold(0, |hits, most| hits << 1 | u32::from(*most >= bar))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! Kermarrec and Le Scouarnec 2015, PQ Fast Scan). All of it follows from the vectors; a file keeps it because turning
 //! 100,000 of them takes longer than reading it.
 
+use super::encode::code;
 use super::rows::{Line, Rows};
 use crate::snapshot::Reader;
 
@@ -142,7 +143,10 @@ pub struct Look {
 
 impl Look {
     /// Gets ready for the question `unit` where a cosine of 1 is worth `weight`, and for the kernel that `tables` fits.
-    pub fn ask(&mut self, rotation: &Rotation, unit: &[f32], weight: f32, tables: Tables) {
+    ///
+    /// # Safety
+    /// The tables come from `Kernels::available`.
+    pub unsafe fn ask(&mut self, rotation: &Rotation, unit: &[f32], weight: f32, tables: Tables) {
         let Self { turned, spare, codes, .. } = self;
         rotation.turn(unit, turned, spare);
         // Each kernel adds up what four tables say before it takes more room for it: at most what 24 dimensions have,
@@ -153,9 +157,10 @@ impl Look {
         let inverse = inverse.min(127.0 / turned.iter().fold(0.0, |most, value| value.abs().max(most)));
         let inverse = if inverse.is_finite() { inverse } else { 0.0 };
         codes.clear();
-        codes.extend(turned.iter().map(|value| (value * inverse).round_ties_even() as i8));
+        codes.extend(turned.iter().map(|value| code(value * inverse) as i8));
         self.sum = codes.iter().map(|code| i32::from(code.unsigned_abs())).sum();
-        tables(codes, &mut self.tables);
+        // SAFETY: the caller promises it.
+        unsafe { tables(codes, &mut self.tables) };
         self.lines = rotation.lines();
         let step = if inverse > 0.0 { 1.0 / inverse } else { 0.0 };
         self.scale = weight * step;
@@ -176,30 +181,21 @@ fn length(values: &[f32]) -> f32 {
 
 /// Makes the tables of a kernel from the codes of a question. The entry for some signs is what the codes with these
 /// signs have: less than 256 in the 24 dimensions of three lines.
-pub type Tables = fn(codes: &[i8], tables: &mut Vec<Line>);
+///
+/// # Safety
+/// As for the kernel that the tables are for.
+pub type Tables = unsafe fn(codes: &[i8], tables: &mut Vec<Line>);
 
-/// One table for `codes`: bit `n` of an index says that dimension `n` is not negative.
-fn table<const N: usize>(codes: impl Iterator<Item = i8>) -> [u8; N] {
-    let mut entries = [0u8; N];
-    for (bit, code) in codes.enumerate() {
+/// A table for four codes: bit `n` of an index says that dimension `n` is not negative.
+fn table(codes: &[i8]) -> [u8; 16] {
+    let none: u8 = codes.iter().filter(|code| **code < 0).map(|code| code.unsigned_abs()).sum();
+    let mut entries = [none; 16];
+    for (bit, code) in codes.iter().enumerate() {
         for (index, entry) in entries.iter_mut().enumerate() {
-            let agrees = (index >> bit & 1 == 1) == (code >= 0);
-            *entry = entry.wrapping_add(if agrees { code.unsigned_abs() } else { 0 });
+            *entry = entry.wrapping_add_signed(if index >> bit & 1 == 1 { *code } else { 0 });
         }
     }
     entries
-}
-
-/// Tables of 64 entries, four for each three lines: for the lower six bits of each, and for the upper two of all.
-pub fn sixes(codes: &[i8], tables: &mut Vec<Line>) {
-    tables.clear();
-    for codes in codes.chunks(3 * 8) {
-        for part in 0..3 {
-            tables.push(Line(table(codes.iter().skip(8 * part).take(6).copied())));
-        }
-        let upper = codes.chunks(8).flat_map(|codes| codes.iter().skip(6));
-        tables.push(Line(table(upper.copied())));
-    }
 }
 
 /// Tables of 16 entries, two for each line and two lines in each of a table's: for the lower and the upper four bits.
@@ -208,7 +204,7 @@ pub fn fours(codes: &[i8], tables: &mut Vec<Line>) {
     for codes in codes.chunks(2 * 8) {
         let mut line = Line::default();
         for (place, codes) in line.0.as_chunks_mut::<16>().0.iter_mut().zip(codes.chunks(4)) {
-            *place = table(codes.iter().copied());
+            *place = table(codes);
         }
         tables.push(line);
     }
@@ -408,7 +404,8 @@ mod tests {
             for query in &rows {
                 let mut first: Option<Vec<f32>> = None;
                 for (tables, kernel) in Kernels::available().into_iter().map(|set| set.signs) {
-                    look.ask(&rotation, query, 0.5, tables);
+                    // SAFETY: the tables come from `available`.
+                    unsafe { look.ask(&rotation, query, 0.5, tables) };
                     let (mut most, mut tops) = (vec![0.0; padded], vec![0.0; padded / PART]);
                     let mut at = 0;
                     for (blocks, factors) in signs.runs(3) {

@@ -6,7 +6,45 @@ use std::arch::x86_64::*;
 use super::rows::Line;
 use super::signs::{LANES, Look, PART, rate_blocks};
 
-/// See [`Estimates`](super::kernel::Estimates), by [`sixes`](super::signs::sixes).
+/// See [`Tables`](super::signs::Tables): of 64 entries, four for each three lines, for the lower six bits of each line
+/// and for the upper two of all.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub fn sixes(codes: &[i8], tables: &mut Vec<Line>) {
+    tables.clear();
+    for codes in codes.chunks(3 * 8) {
+        let lines = codes.chunks(8);
+        for line in lines.clone().chain([&[][..]; 2]).take(3) {
+            tables.push(six(line.iter().take(6)));
+        }
+        tables.push(six(lines.flat_map(|line| line.iter().skip(6))));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn six<'a>(codes: impl Iterator<Item = &'a i8> + Clone) -> Line {
+    let none: u8 = codes.clone().filter(|code| **code < 0).map(|code| code.unsigned_abs()).sum();
+    let mut entries = _mm512_set1_epi8(none.cast_signed());
+    for (code, with) in codes.zip(WITH) {
+        entries = _mm512_mask_add_epi8(entries, with, entries, _mm512_set1_epi8(*code));
+    }
+    let mut line = Line::default();
+    // SAFETY: a line is 64 bytes, aligned.
+    unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), entries) };
+    line
+}
+
+/// The numbers from 0 to 63 that have bit 0, bit 1 and so on.
+const WITH: [u64; 6] = [
+    0xaaaa_aaaa_aaaa_aaaa,
+    0xcccc_cccc_cccc_cccc,
+    0xf0f0_f0f0_f0f0_f0f0,
+    0xff00_ff00_ff00_ff00,
+    0xffff_0000_ffff_0000,
+    0xffff_ffff_0000_0000,
+];
+
+/// See [`Estimates`](super::kernel::Estimates), by [`sixes`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 pub fn vbmi(look: &Look, blocks: &[Line], given: (&[f32], &[f32]), found: (&mut [f32], &mut [f32])) {
     let given = given.0.as_chunks().0.iter().zip(given.1.as_chunks().0);
