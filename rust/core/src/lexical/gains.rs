@@ -69,21 +69,26 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// Room for so many to be noted after each other.
+    /// Makes room for so many more.
     fn reserve(&mut self, more: usize) {
-        let wanted = self.len + more;
+        let wanted = self.len + more + 1;
         if self.room.len() < wanted {
             self.room.resize(wanted, 0);
         }
     }
 
-    /// Notes a document if it is new, for which there is room. Whether one is cannot be guessed: this never jumps.
+    /// Hands each of `documents` to `is_new` and notes those that are; there is room for them and one more. Which are
+    /// cannot be guessed, so this never jumps.
     #[inline(always)]
-    fn note(&mut self, document: u32, is_new: bool) {
-        if let Some(place) = self.room.get_mut(self.len) {
-            *place = document;
-            self.len += usize::from(is_new);
+    fn note<T>(&mut self, documents: impl Iterator<Item = (u32, T)>, mut is_new: impl FnMut(u32, T) -> bool) {
+        let mut len = self.len;
+        for (document, with) in documents {
+            if let Some(place) = self.room.get_mut(len) {
+                *place = document;
+            }
+            len += usize::from(is_new(document, with));
         }
+        self.len = len;
     }
 
     fn held(&self) -> &[u32] {
@@ -214,38 +219,62 @@ impl Documents {
 
     /// Adds a word that few documents have, by its postings.
     fn add_rare(&self, worth: Worth, lists: &[(u32, f32)], sums: &mut Sums<'_>) {
-        let Sums { scores, coverage, counts, touched, counted, all } = sums;
-        let postings = |term: u32| self.postings.get(term);
-        touched.reserve(lists.iter().map(|(term, _)| postings(*term).len()).sum::<usize>() + 1);
+        if let [(term, weight)] = lists {
+            let postings = self.postings.get(*term);
+            let found = postings.iter().map(|(document, count)| (*document, *count as f32 * weight));
+            return self.add_found(worth, found, postings.len(), sums);
+        }
+        let Sums { counts, counted, .. } = sums;
+        for (term, weight) in lists {
+            let postings = self.postings.get(*term);
+            counted.reserve(postings.len());
+            counted.note(postings.iter().copied(), |document, count| {
+                let Some(most) = counts.get_mut(document as usize) else { return false };
+                let (before, count) = (*most, count as f32 * weight);
+                *most = if count > before { count } else { before };
+                before == 0.0
+            });
+        }
+        let (counts, mut counted) = (std::mem::take(counts), std::mem::take(*counted));
+        let mut take = |document: &u32| counts.get_mut(*document as usize).map_or(0.0, std::mem::take);
+        let found = counted.held().iter().map(|document| (*document, take(document)));
+        self.add_found(worth, found, counted.len, sums);
+        counted.len = 0;
+        (sums.counts, *sums.counted) = (counts, counted);
+    }
+
+    /// Adds what a word gives to `count` documents with the counts it has in them.
+    #[inline(always)]
+    fn add_found(
+        &self,
+        worth: Worth,
+        found: impl Iterator<Item = (u32, f32)>,
+        count: usize,
+        Sums { scores, coverage, touched, all, .. }: &mut Sums<'_>,
+    ) {
+        // All have the same length: asked once.
+        let lengths = self.lengths.get(..scores.len()).unwrap_or_default();
+        let (scores, coverage) = (scores.get_mut(..lengths.len()), coverage.get_mut(..lengths.len()));
+        let (Some(scores), Some(coverage)) = (scores, coverage) else { return };
         let mut gain = |document: u32, count: f32| {
             let at = document as usize;
-            let length = self.lengths.get(at).copied().unwrap_or(1.0);
-            let (Some(score), Some(covered)) = (scores.get_mut(at), coverage.get_mut(at)) else { return };
-            touched.note(document, *score == 0.0 && !*all);
-            let (share, cover) = worth.of(count, length);
-            *score += share;
+            let (Some(length), Some(score), Some(covered)) =
+                (lengths.get(at), scores.get_mut(at), coverage.get_mut(at))
+            else {
+                return false;
+            };
+            let before = *score;
+            let (share, cover) = worth.of(count, *length);
+            *score = before + share;
             *covered += cover;
+            before == 0.0
         };
-        if let [(term, weight)] = lists {
-            for (document, count) in postings(*term) {
-                gain(*document, *count as f32 * weight);
-            }
-            return;
+        if *all {
+            found.for_each(|(document, count)| _ = gain(document, count));
+        } else {
+            touched.reserve(count);
+            touched.note(found, gain);
         }
-        for (term, weight) in lists {
-            counted.reserve(postings(*term).len() + 1);
-            for (document, count) in postings(*term) {
-                let Some(most) = counts.get_mut(*document as usize) else { continue };
-                counted.note(*document, *most == 0.0);
-                let count = *count as f32 * weight;
-                *most = if count > *most { count } else { *most };
-            }
-        }
-        for document in counted.held() {
-            let Some(most) = counts.get_mut(*document as usize) else { continue };
-            gain(*document, std::mem::take(most));
-        }
-        counted.len = 0;
     }
 
     /// The terms that a word matches with what each counts, and the inverse document frequency of the word.
