@@ -26,8 +26,10 @@ pub(super) const GRAPH_FROM: usize = 200_000;
 
 /// Asked for beyond the limit, for those that have expired.
 const SPARE: usize = 2;
-/// Bytes of found items that an index keeps, and the largest of them.
+/// Bytes of found items that an index keeps, how many more for each item that it has (a fifth of what a vector of 384
+/// dimensions takes here), and the largest of them.
 const KEPT_BYTES: usize = 512 * 1024;
+const KEPT_FOR_ONE: usize = 256;
 const KEPT_ITEM: usize = 8 * 1024;
 
 /// The index of one namespace as it was at one generation. Text and vector of an item have the same number.
@@ -117,7 +119,7 @@ impl NamespaceIndex {
         let bytes = item.value.len() + item.key.len() + item.namespace.len() + 200;
         if bytes <= KEPT_ITEM {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-            if found.bytes + bytes > KEPT_BYTES {
+            if found.bytes + bytes > KEPT_BYTES + KEPT_FOR_ONE * self.by_id.len() {
                 *found = Found::default();
             }
             if found.items.insert(id.unsigned_abs(), Arc::clone(item)).is_none() {

@@ -101,8 +101,10 @@ impl Table {
             self.exact(query, (k, f32::NEG_INFINITY), among, score, &name)
         };
         let sifted = match among {
+            // The k-th best by rows is at most one error below the k-th best by codes.
             Among::All => self.sift(&query.unit, k, mix, |slots| {
-                exact(Among::Slots(slots)).get(k.saturating_sub(1)).map(|hit| hit.score)
+                let rated = self.rate(query, k, Among::Slots(slots), mix, |kth, _| kth);
+                rated.map(|kth| kth - CODES_ERR * mix.weight)
             }),
             Among::Slots(_) => None,
         };
@@ -116,14 +118,43 @@ impl Table {
     /// The slots of those among `among` that can be among its best `k`, by their codes. `None` where that does not pay
     /// or leaves most of them.
     fn by_codes(&self, query: &Query, k: usize, among: Among<'_>, mix: &Mix<'_>) -> Option<Vec<u32>> {
-        let (codes, scales) = self.codes.as_ref()?;
         let count = self.count(among);
-        if k == 0 || count / ROWS_FOR_ONE < k {
+        if count / ROWS_FOR_ONE < k {
             return None;
         }
+        let left = self.rate(query, k, among, mix, |kth, rated| {
+            // What is rated one more error below the k-th best by rows is worse.
+            let bar = kth - 2.0 * CODES_ERR * mix.weight;
+            let mut left = Vec::with_capacity(4 * k);
+            let mut keep = |slot: u32, score: f32| {
+                if score >= bar {
+                    left.push(slot);
+                }
+            };
+            match among {
+                Among::All => (0..).zip(rated).for_each(|(slot, score)| keep(slot, *score)),
+                Among::Slots(slots) => slots.iter().zip(rated).for_each(|(slot, score)| keep(*slot, *score)),
+            }
+            left
+        });
+        left.filter(|left| left.len() < count / 2)
+    }
+
+    /// Gives `body` what those among `among` are worth by their codes, in their order, and the `k`-th best of it. `None`
+    /// where there are no codes or not so many rows.
+    fn rate<T>(
+        &self,
+        query: &Query,
+        k: usize,
+        among: Among<'_>,
+        mix: &Mix<'_>,
+        body: impl FnOnce(f32, &[f32]) -> T,
+    ) -> Option<T> {
+        let (codes, scales) = self.codes.as_ref()?;
+        let last = k.checked_sub(1)?;
         RATED.with_borrow_mut(|rated| {
             rated.clear();
-            let mut top = TopK::new(k, f32::NEG_INFINITY, count);
+            let mut top = TopK::new(k, f32::NEG_INFINITY, self.count(among));
             let mut dots = [0i32; STRIDE];
             each(codes, among, |slots, rows| {
                 // SAFETY: the kernels come from `Kernels::available`.
@@ -135,22 +166,7 @@ impl Table {
                     score
                 }));
             });
-            // The k-th best by rows is at most one error below the k-th best by codes, and what is rated one more error
-            // below that is worse.
-            let bar = top.into_sorted().last()?.score - 2.0 * CODES_ERR * mix.weight;
-            let mut left = Vec::with_capacity(4 * k);
-            let mut keep = |slot: u32, score: f32| {
-                if score >= bar {
-                    left.push(slot);
-                }
-            };
-            match among {
-                Among::All => (0..).zip(&*rated).for_each(|(slot, score)| keep(slot, *score)),
-                Among::Slots(slots) => {
-                    slots.iter().zip(&*rated).for_each(|(slot, score)| keep(*slot, *score))
-                }
-            }
-            (left.len() < count / 2).then_some(left)
+            Some(body(top.into_sorted().get(last)?.score, rated))
         })
     }
 
