@@ -41,7 +41,7 @@ macro_rules! each {
 }
 
 #[inline(always)]
-fn prefetch(line: *const u8) {
+pub fn prefetch(line: *const u8) {
     // SAFETY: a prefetch reads nothing and never faults; SSE is baseline on x86-64.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD).cast()) };
 }
