@@ -116,7 +116,7 @@ def nonsense(endpoint: Endpoint, content_type: str, raw: bytes) -> Failure:
     if content_type.startswith("application/json"):
         try:
             value = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         failure = in_body(endpoint, value) if isinstance(value, dict) else None
         if failure is not None:

@@ -105,7 +105,7 @@ class Assembly:
             return ""
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _senseless("a stream with an event that is no JSON")
         if not isinstance(chunk, Mapping):
             return _senseless("a stream with an event that is no JSON object")
