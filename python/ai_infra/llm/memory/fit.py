@@ -143,6 +143,11 @@ fit_context = blocking(_fit, "fit_context")
 afit_context = awaiting(_fit, "afit_context")
 
 
+def summary_bound(max_summary_tokens: int | None, max_tokens: int) -> int:
+    """The most tokens that a new summary may have in a prompt of ``max_tokens``."""
+    return max_summary_tokens or max(MIN_SUMMARY_TOKENS, min(1_024, max_tokens // 4))
+
+
 def _summarize(
     plan: Plan,
     planner: Any,
@@ -153,7 +158,7 @@ def _summarize(
     summarizer: Summarizer,
 ) -> Flow[tuple[str, int, int]]:
     """Chooses what to summarize and asks for it. Answers the summary, the cut and the tokens behind it."""
-    limit = max_summary_tokens or max(MIN_SUMMARY_TOKENS, min(1_024, max_tokens // 4))
+    limit = summary_bound(max_summary_tokens, max_tokens)
     around = plan.summary_frame()
     room = max_tokens - plan.required - around
     if room < MIN_SUMMARY_TOKENS:

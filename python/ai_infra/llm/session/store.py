@@ -71,7 +71,8 @@ class SessionStore(Closing):
     Args:
         backend: where the logs are.
         max_tokens: the most that a prompt may have, tool schemas included. None: the window of the agent's
-            model, less up to 4,096 tokens for the answer (an unknown model is taken to have 8,192 in all).
+            model, less up to 4,096 tokens for the answer (an unknown model is taken to have 8,192 in all). Of a
+            turn under way nothing is left out; results of its tools are cut where they are too long.
         trim_to: when something has to be left out, cut down to somewhere between this and ``max_tokens``, at
             a place that stays the same for many turns: providers bill a repeated prefix at a fraction. None:
             half of ``max_tokens``.
