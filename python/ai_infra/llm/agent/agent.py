@@ -123,7 +123,7 @@ class Agent(Closing):
         When it returns, the turn is part of the session, durably. When it raises, the session is as it was.
 
         Args:
-            prompt: what the user says: a string, or messages.
+            prompt: what the user says: a string, or messages (a tool call among them with all its results).
             session_id: the conversation to continue, or to begin. Without one a new id is made up;
                 ``result.session_id`` tells.
             turn_id: an id of your own for this turn. A turn that was stored already is not made again: its

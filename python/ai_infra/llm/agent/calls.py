@@ -134,7 +134,11 @@ def _checked(one: Middleware, result: Any) -> ToolResult:
 def _failure(call: ToolCall, error: Exception) -> ToolResult:
     # The error's own words may hold what a user said: they go to the model, and not into the log.
     log.warning("the tool %s failed: %s", call.name, type(error).__name__)
-    return ToolResult(clean(f"Error: {type(error).__name__}: {error}"), failed=True)
+    try:
+        words = f": {error}"
+    except Exception:  # noqa: BLE001 - an error that cannot even be told is still the tool's
+        words = ""
+    return ToolResult(clean(f"Error: {type(error).__name__}{words}"), failed=True)
 
 
 def text_of(answer: Any) -> str:

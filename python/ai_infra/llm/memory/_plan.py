@@ -187,6 +187,10 @@ class Plan:
         if callable(pinned):
             wanted.update(at for at in range(self.head, self.end) if pinned(self.messages[at]))
         elif pinned is not None:
+            if not isinstance(pinned, Iterable):
+                raise InvalidInputError(
+                    f"pinned is a list of indices, or a predicate on messages, not {pinned!r}."
+                )
             wanted.update(self._pinned_index(at) for at in pinned)
         always: set[int] = set()
         for at in wanted:

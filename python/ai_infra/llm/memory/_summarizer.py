@@ -11,7 +11,7 @@ from ai_infra.errors import ConfigurationError, SummarizationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
 from ai_infra.llm.memory.models import UNKNOWN_CONTEXT, known_model
 from ai_infra.llm.memory.tokens import Counter
-from ai_infra.messages import AnyMessage, fields_of, message_text
+from ai_infra.messages import AnyMessage, calls_in, fields_of, message_text
 
 INSTRUCTIONS = """\
 You keep the running summary of a conversation. Later turns will be answered from this summary alone, so \
@@ -192,8 +192,10 @@ def _render(fields: Mapping[str, Any]) -> str:
     if isinstance(fields.get("name"), str):
         who = f"{who} ({fields['name']})"
     said = [message_text(fields)]
-    for call in fields.get("tool_calls") or ():
+    for call in calls_in(fields):
         function = call.get("function", call) if isinstance(call, Mapping) else {}
+        if not isinstance(function, Mapping):
+            function = {}
         said.append(f"[calls {function.get('name')} with {function.get('arguments', function.get('args'))}]")
     if isinstance(fields.get("function_call"), Mapping):
         said.append(

@@ -94,7 +94,6 @@ def _fit(
     require_text(summarize_prompt, "summarize_prompt")
 
     counter = counter_for(model)
-    tools = list(tools) if tools else None
     plan = Plan(as_list(messages), counter, tools=tools, pinned=pinned)
     if plan.end and plan.newest is None and not plan.head:
         raise InvalidMessageError(
