@@ -17,7 +17,7 @@ from typing import Any
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.middleware import Middleware, ToolCall, ToolResult, overridden, require_plain
-from ai_infra.llm.agent.model import clean
+from ai_infra.llm.response import clean
 from ai_infra.llm.tools.tool import Tool
 
 log = logging.getLogger("ai_infra.agent")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ai_infra.errors import ConfigurationError
-from ai_infra.llm.response import Usage, assistant_message
+from ai_infra.llm.response import Usage, assistant_message, clean
 from ai_infra.messages import calls_in, fields_of, message_text, to_message
 
 _END = object()
@@ -172,15 +172,6 @@ def reply_of(answer: Any) -> ModelReply:
         usage if isinstance(usage, Usage) else None,
         model if isinstance(model, str) else "",
     )
-
-
-def clean(text: str) -> str:
-    """``text`` with every half of a character replaced: what neither a file nor a service takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
