@@ -65,15 +65,31 @@ class Summarizer:
             if spent + cost + 1 > room and piece:
                 yield "\n".join(piece)
                 piece, spent = [], 0
-            while cost > room:
-                cut = max(1, counter.prefix(line, room))
-                yield line[:cut]
-                line = line[cut:]
+            if cost > room:
+                *parts, line = self._cut(line, room)
+                yield from parts
                 cost = counter.text(line)
             piece.append(line)
             spent += cost + 1  # the newline between two lines is at most a token
         if piece:
             yield "\n".join(piece)
+
+    def _cut(self, line: str, room: int) -> Iterator[str]:
+        """``line`` in parts of at most ``room`` tokens each.
+
+        It looks at little more than the part it cuts off, so that a line is read a few times, whatever its length.
+        """
+        at, reach = 0, 4 * room
+        while at < len(line):
+            ahead = line[at : at + reach]
+            cut = self._counter.prefix(ahead, room)
+            if cut == len(ahead) and at + cut < len(line):
+                reach *= 2
+                continue
+            cut = max(1, cut)
+            yield ahead[:cut]
+            at += cut
+            reach = max(room, 2 * cut)
 
     def _ask(self, llm: Any, old: str | None, piece: str, limit: int) -> Flow[str]:
         prefix = self._counter.text(SUMMARY_PREFIX)
