@@ -90,6 +90,12 @@ def test_context_length_tells_the_numbers(server: OpenAIServer, llm: LLM, ask: A
     assert (caught.value.budget, caught.value.needed) == (8192, 9001)
 
 
+def test_a_refused_key_may_have_come_from_two_places(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    server.reply(Reply.error(401, "no"))
+    with pytest.raises(AuthenticationError, match="Check api_key= or OPENAI_API_KEY"):
+        ask(llm, "Hi")
+
+
 def test_an_answer_cut_by_the_callers_own_bound_is_returned(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
     for bound in ("max_tokens", "max_completion_tokens"):
         server.reply(Reply("cut of", finish_reason="length"))
@@ -130,7 +136,7 @@ def test_one_deadline_covers_all_attempts(server: OpenAIServer, ask: Ask) -> Non
 def test_a_wait_past_the_deadline_is_not_begun(server: OpenAIServer, ask: Ask) -> None:
     server.reply(Reply.rate_limit(3600))
     llm = LLM(base_url=server.base_url, api_key=KEY, deadline=30)
-    with pytest.raises(RateLimitError, match="deadline"):
+    with pytest.raises(RateLimitError, match="due in 3,600 s, after the deadline of 30 s"):
         ask(llm, "Hi")
     assert len(server.chats) == 1
 

@@ -66,8 +66,10 @@ def refused(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: o
     said = _said(endpoint, block.get("message") if block else body)
     where = _where(endpoint)
     if status in {401, 403}:
-        variable = endpoint.provider.key_env[0] if endpoint.provider.key_env else "api_key="
-        message = f"{where} refused the API key (status {status}): {said} Check {variable}."
+        places = " or ".join(["api_key=", *endpoint.provider.key_env])
+        message = (
+            f"{where} refused the API key (status {status}): {said} Check {places}, wherever it came from."
+        )
         return Failure(AuthenticationError(message, status=status))
     if status == 402 or _NO_CREDIT & {code, kind}:
         return Failure(
@@ -108,7 +110,7 @@ def unreachable(endpoint: Endpoint, error: BaseException) -> Failure:
 
 def silent(endpoint: Endpoint, seconds: float) -> Failure:
     """The service said nothing for longer than ``timeout``."""
-    return Failure(LLMTimeoutError(f"{_where(endpoint)} said nothing for {seconds:.3g} s (timeout=)"), True)
+    return Failure(LLMTimeoutError(f"{_where(endpoint)} said nothing for {seconds:,.6g} s (timeout=)"), True)
 
 
 def nonsense(endpoint: Endpoint, content_type: str, raw: bytes) -> Failure:
