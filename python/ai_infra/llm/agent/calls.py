@@ -107,7 +107,13 @@ class Batch:
             args, kwargs = tool.bind(call.arguments)
         except InvalidInputError as error:
             return ToolResult(clean(f"Error: {error}"), failed=True)
-        return partial(tool.function, *args, **kwargs)
+        return partial(_called, tool.function, args, kwargs)
+
+
+def _called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What the function gives; of a generator, all that it yields."""
+    answer = function(*args, **kwargs)
+    return list(answer) if inspect.isgenerator(answer) else answer
 
 
 def _within(one: Middleware, run: Callable[[ToolCall], ToolResult], call: ToolCall) -> ToolResult:
