@@ -199,6 +199,20 @@ def kind_of(fields: Mapping[str, Any]) -> Kind:
     )  # type: ignore[return-value]  # both are kinds
 
 
+def calls_in(fields: Mapping[str, Any]) -> Sequence[Any]:
+    """The tool calls of a message in OpenAI's shape.
+
+    Raises:
+        InvalidMessageError: they are no list.
+    """
+    calls = fields.get("tool_calls")
+    if not calls:
+        return ()
+    if isinstance(calls, list | tuple):
+        return calls
+    raise InvalidMessageError(f"the tool_calls of a message are a list of calls, not {_show(calls)}.")
+
+
 def to_message(message: AnyMessage) -> AnyMessage:
     """The message as the library hands it out: LangChain's as the same object, all others as ours."""
     if isinstance(message, BaseMessage) or is_langchain(message):

@@ -195,7 +195,7 @@ def test_options_that_do_not_fit_together() -> None:
         with pytest.raises((ConfigurationError, InvalidInputError)):
             Agent(**options)
     with pytest.raises(ConfigurationError, match="wait"):
-        memory(wait="long")
+        memory(wait="long")  # type: ignore[arg-type]  # the mistake
 
 
 @pytest.mark.parametrize(

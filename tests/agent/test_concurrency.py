@@ -15,6 +15,7 @@ from ai_infra import LLM, Agent, _flow
 from ai_infra.errors import ConflictError, LLMError
 from ai_infra.llm.agent import AgentResult
 from ai_infra.llm.session import SessionStore, sqlite
+from ai_infra.llm.session.gate import Gate
 from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
 
 from tests.agent.conftest import Ask, assert_valid
@@ -281,3 +282,14 @@ def test_who_lost_a_race_is_let_finish(server: OpenAIServer, llm: LLM, tmp_path:
         store.turns.end(turn)
         now[0] += 61
         assert Agent(llm=llm, session=store).run("a", session_id="s")
+
+
+def test_a_timeout_of_the_callers_own_is_no_conflict() -> None:
+    gate = Gate(300.0)
+    list(gate.enter("s"))
+    waiting = gate.enter("s")
+    next(waiting)
+    with pytest.raises(TimeoutError, match="my own alarm"):
+        waiting.throw(TimeoutError("my own alarm"))
+    gate.leave("s")
+    assert list(gate.enter("s")) == []  # the line is as it was

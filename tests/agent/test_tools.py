@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import threading
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_type_hints
 
 import pytest
@@ -237,3 +238,17 @@ def test_closures_share_a_schema_and_nothing_else() -> None:
         one.parameters["properties"]["limit"]["default"]
         is not true.parameters["properties"]["limit"]["default"]
     )
+
+
+def test_a_generator_answers_with_all_that_it_yields(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    def pages(number: int) -> Iterator[str]:
+        """Read pages."""
+        for page in range(number):
+            yield f"page {page}"
+        if number > 2:
+            raise ValueError("there are two")
+
+    server.reply(Reply.tools(("pages", {"number": 2}), ("pages", {"number": 3})), "done")
+    ask(Agent(llm=llm, tools=[pages]), "Read")
+    told = [message["content"] for message in server.chats[-1].messages[-2:]]
+    assert told == ['["page 0", "page 1"]', "Error: ValueError: there are two"]

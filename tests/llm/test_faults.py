@@ -24,7 +24,7 @@ from ai_infra.errors import (
 from ai_infra.llm import LLM
 from ai_infra.testing.openai_server import OpenAIServer, Reply
 
-from .conftest import KEY, Ask
+from .conftest import KEY, Ask, achat, chat
 
 # reply, error, attempts with max_retries=2
 FAULTS: dict[str, tuple[Reply, type[AIInfraError], int]] = {
@@ -90,6 +90,12 @@ def test_context_length_tells_the_numbers(server: OpenAIServer, llm: LLM, ask: A
     assert (caught.value.budget, caught.value.needed) == (8192, 9001)
 
 
+def test_a_refused_key_may_have_come_from_two_places(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    server.reply(Reply.error(401, "no"))
+    with pytest.raises(AuthenticationError, match="Check api_key= or OPENAI_API_KEY"):
+        ask(llm, "Hi")
+
+
 def test_an_answer_cut_by_the_callers_own_bound_is_returned(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
     for bound in ("max_tokens", "max_completion_tokens"):
         server.reply(Reply("cut of", finish_reason="length"))
@@ -130,7 +136,7 @@ def test_one_deadline_covers_all_attempts(server: OpenAIServer, ask: Ask) -> Non
 def test_a_wait_past_the_deadline_is_not_begun(server: OpenAIServer, ask: Ask) -> None:
     server.reply(Reply.rate_limit(3600))
     llm = LLM(base_url=server.base_url, api_key=KEY, deadline=30)
-    with pytest.raises(RateLimitError, match="deadline"):
+    with pytest.raises(RateLimitError, match="due in 3,600 s, after the deadline of 30 s"):
         ask(llm, "Hi")
     assert len(server.chats) == 1
 
@@ -237,6 +243,22 @@ def test_a_silent_stream_times_out(server: OpenAIServer, ask_stream: Ask) -> Non
     with pytest.raises(LLMTimeoutError, match="timeout="):
         ask_stream(llm, "Hi")
     assert len(server.chats) == 1
+
+
+@pytest.mark.parametrize("attempts", [0, 3])
+@pytest.mark.parametrize("ask", [chat, achat], indirect=True)
+def test_an_answer_that_drips_on_meets_the_deadline(server: OpenAIServer, ask: Ask, attempts: int) -> None:
+    server.reply(Reply("x" * 100_000, byte_delay=0.02), "Hello")
+    llm = LLM(base_url=server.base_url, api_key=KEY, timeout=5, deadline=0.3, max_retries=attempts)
+    with pytest.raises(LLMTimeoutError, match="deadline="):
+        ask(llm, "Hi")
+    assert len(server.chats) == 1
+    assert ask(llm, "Hi") == "Hello"  # the client is usable
+
+
+def test_a_slow_answer_within_the_deadline_is_whole(server: OpenAIServer, llm: LLM) -> None:
+    server.reply(Reply("Grüße", byte_delay=0.001))
+    assert llm.chat("Hi") == "Grüße"
 
 
 def test_a_stream_that_drips_on_meets_the_deadline(server: OpenAIServer, ask_stream: Ask) -> None:

@@ -10,6 +10,8 @@ import pytest
 from ai_infra import LLM, afit_context, count_tokens, fit_context
 from ai_infra.errors import ConfigurationError, ContextLengthError, SummarizationError
 from ai_infra.llm.memory import asummarize_messages, summarize_messages
+from ai_infra.llm.memory._summarizer import Summarizer
+from ai_infra.llm.memory.tokens import Counter, counter_for
 from ai_infra.testing.openai_server import OpenAIServer
 from ai_infra.testing.replies import Reply
 from hypothesis import given, settings
@@ -111,6 +113,35 @@ def test_input_longer_than_the_window_goes_in_pieces() -> None:
     assert all(f"fact{n:04d}" in sent for n in range(600))
     assert "fact9999" in sent
     assert sent.count("lorem ipsum dolor") >= 5990  # a word may fall on a cut
+
+
+@pytest.mark.parametrize("model", [None, "claude-sonnet-4"])
+@pytest.mark.parametrize(
+    "text",
+    ["汉" * 60_000, "word " * 60_000, " " * 60_000 + "😀" * 20_000, "ab" * 20_000 + " 汉" * 20_000],
+    ids=len,
+)
+def test_one_long_message_is_cut_in_pieces_and_read_a_few_times(model: str | None, text: str) -> None:
+    class Reads(Counter):
+        """Notes how many characters it was asked about."""
+
+        read = 0
+
+        def text(self, text: str) -> int:
+            Reads.read += len(text)
+            return super().text(text)
+
+        def prefix(self, text: str, limit: int) -> int:
+            Reads.read += len(text)
+            return super().prefix(text, limit)
+
+    known = counter_for(model)
+    counter = Reads(known._name, exact=known.exact)
+    message = {"role": "user", "content": text}
+    pieces = list(Summarizer(None, counter)._pieces([message], 300))
+    assert Reads.read < 20 * len(text)
+    assert "".join(pieces) == f"user: {text}"
+    assert max(map(known.text, pieces)) <= 300
 
 
 @pytest.mark.parametrize("bad", ["", "   \n", "much too long " * 2000])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any
 
 from ai_infra.errors import InvalidInputError, InvalidTextError, InvalidValueError
 
-_PLAIN = frozenset({int, float, bool, type(None)})
+_PLAIN = frozenset({int, bool, type(None)})
 
 
 def refuse_unsendable(body: Mapping[str, Any]) -> None:
@@ -15,9 +16,14 @@ def refuse_unsendable(body: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidTextError: a lone surrogate. Some versions of the SDK would send it, others break on it.
-        InvalidValueError: a value of a type that JSON has not.
+        InvalidValueError: a value that JSON has not, such as NaN; or one that contains itself.
     """
-    error = _problem(body)
+    try:
+        error = _problem(body)
+    except RecursionError:
+        raise InvalidValueError(
+            "the request holds something that contains itself, or is nested too deep"
+        ) from None
     if error is not None:
         raise type(error)(error.args[0].removeprefix("."))
 
@@ -31,6 +37,8 @@ def _problem(value: object) -> InvalidInputError | None:
         items = value.items()
     elif isinstance(value, list | tuple):
         items = enumerate(value)
+    elif isinstance(value, float):
+        return None if isfinite(value) else InvalidValueError(f": {value} is no number that JSON can hold")
     elif type(value) in _PLAIN or hasattr(value, "isoformat") or hasattr(value, "model_dump"):
         return None
     else:

@@ -43,7 +43,7 @@ class Deadline:
         """The error to raise once it is over."""
         if self.left() > 0:
             return None
-        return LLMTimeoutError(f"the call was not over after {self.seconds:.3g} s (deadline=)")
+        return LLMTimeoutError(f"the call was not over after {self.seconds:,.6g} s (deadline=)")
 
 
 class Service:
@@ -170,6 +170,6 @@ def _sent(transport: Transport, request: Post) -> _flow.Flow[Any]:
 
 
 def _out_of_time(error: AIInfraError, wait: float, deadline: Deadline) -> AIInfraError:
-    note = f"the next attempt was due in {wait:.3g} s, too late for the deadline of {deadline.seconds:.3g} s"
+    note = f"the next attempt was due in {round(wait, 2):,.8g} s, after the deadline of {deadline.seconds:,.6g} s"
     error.args = (f"{error} ({note})",)
     return error

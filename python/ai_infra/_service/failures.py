@@ -66,8 +66,10 @@ def refused(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: o
     said = _said(endpoint, block.get("message") if block else body)
     where = _where(endpoint)
     if status in {401, 403}:
-        variable = endpoint.provider.key_env[0] if endpoint.provider.key_env else "api_key="
-        message = f"{where} refused the API key (status {status}): {said} Check {variable}."
+        places = " or ".join(["api_key=", *endpoint.provider.key_env])
+        message = (
+            f"{where} refused the API key (status {status}): {said} Check {places}, wherever it came from."
+        )
         return Failure(AuthenticationError(message, status=status))
     if status == 402 or _NO_CREDIT & {code, kind}:
         return Failure(
@@ -108,7 +110,7 @@ def unreachable(endpoint: Endpoint, error: BaseException) -> Failure:
 
 def silent(endpoint: Endpoint, seconds: float) -> Failure:
     """The service said nothing for longer than ``timeout``."""
-    return Failure(LLMTimeoutError(f"{_where(endpoint)} said nothing for {seconds:.3g} s (timeout=)"), True)
+    return Failure(LLMTimeoutError(f"{_where(endpoint)} said nothing for {seconds:,.6g} s (timeout=)"), True)
 
 
 def nonsense(endpoint: Endpoint, content_type: str, raw: bytes) -> Failure:
@@ -116,7 +118,7 @@ def nonsense(endpoint: Endpoint, content_type: str, raw: bytes) -> Failure:
     if content_type.startswith("application/json"):
         try:
             value = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         failure = in_body(endpoint, value) if isinstance(value, dict) else None
         if failure is not None:
@@ -145,7 +147,7 @@ def in_body(endpoint: Endpoint, body: Mapping[str, Any]) -> Failure | None:
 
 
 def _where(endpoint: Endpoint) -> str:
-    return f"{endpoint.provider.name} ({endpoint.base_url})"
+    return f"{endpoint.provider.name} ({endpoint.shown})"
 
 
 def _error_block(body: object) -> Mapping[str, Any]:
@@ -162,8 +164,7 @@ def _error_block(body: object) -> Mapping[str, Any]:
 def _said(endpoint: Endpoint, words: object) -> str:
     """The service's words on one line, short, and without the key, should it have repeated it."""
     text = words if isinstance(words, str) else ("" if words is None else str(words))
-    if endpoint.api_key:
-        text = without_secrets(text, [endpoint.api_key], "[key]")
+    text = without_secrets(text, endpoint.secrets, "[key]")
     text = " ".join(text.split())
     if len(text) > _SHOWN:
         text = text[:_SHOWN] + "…"

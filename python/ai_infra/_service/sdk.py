@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,14 @@ class Post:
     stream: bool = False
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A whole answer, read."""
+
+    raw: bytes
+    content_type: str
+
+
 class Transport:
     """The SDK's clients for one endpoint: one for all threads, and one for each event loop."""
 
@@ -47,10 +56,16 @@ class Transport:
         self._async: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = {}
 
     def send(self, request: Post) -> Any | Failure:
-        """One attempt; returns the HTTP library's response, unread when a stream was asked for."""
+        """One attempt; a :class:`Whole`, or the HTTP library's response, unread, when a stream was asked for."""
         sdk = _Sdk.load()
+        end = time.monotonic() + request.limit
         try:
-            return self._client(sdk).post(request.path, cast_to=sdk.response, **_options(sdk, request))
+            # Unread in both cases: the HTTP library bounds each silence, and who sends a byte now and then could
+            # go on for ever.
+            response = self._client(sdk).post(
+                request.path, cast_to=sdk.response, **_options(sdk, request, stream=True)
+            )
+            return response if request.stream else _read(response, end)
         except sdk.errors as error:
             failure = self._failed(sdk, error, request)
         return failure  # outside the handler: nothing that is raised later has the SDK's error behind it
@@ -64,18 +79,19 @@ class Transport:
         try:
             async with asyncio.timeout(request.limit):
                 client = await self._aclient(sdk)
-                return await client.post(request.path, cast_to=sdk.response, **_options(sdk, request))
+                options = _options(sdk, request, stream=request.stream)
+                response = await client.post(request.path, cast_to=sdk.response, **options)
+                return response if request.stream else Whole(response.content, _content_type(response))
         except sdk.errors as error:
             failure = self._failed(sdk, error, request)
         return failure
 
-    def parsed(self, response: Any) -> Any | Failure:
+    def parsed(self, answer: Whole) -> Any | Failure:
         """The JSON of a whole answer."""
-        raw: bytes = response.content
         try:
-            value = json.loads(raw)
-        except ValueError:
-            return failures.nonsense(self.endpoint, response.headers.get("content-type", ""), raw)
+            value = json.loads(answer.raw)
+        except (ValueError, RecursionError):
+            return failures.nonsense(self.endpoint, answer.content_type, answer.raw)
         if isinstance(value, dict) and (failure := failures.in_body(self.endpoint, value)) is not None:
             return failure
         return value
@@ -152,7 +168,7 @@ class Source:
     """
 
     def __init__(self, transport: Transport, response: Any, request: Post) -> None:
-        self.content_type: str = response.headers.get("content-type", "")
+        self.content_type = _content_type(response)
         self.is_events = "html" not in self.content_type and "json" not in self.content_type
         self._transport = transport
         self._response = response
@@ -239,9 +255,25 @@ class _Sdk:
         return cls.loaded
 
 
-def _options(sdk: _Sdk, request: Post) -> dict[str, Any]:
+def _options(sdk: _Sdk, request: Post, *, stream: bool) -> dict[str, Any]:
     limit = sdk.timeout(request.timeout, connect=min(_CONNECT, request.timeout))
-    return {"body": request.body, "stream": request.stream, "options": {"timeout": limit}}
+    return {"body": request.body, "stream": stream, "options": {"timeout": limit}}
+
+
+def _content_type(response: Any) -> str:
+    found: str = response.headers.get("content-type", "")
+    return found
+
+
+def _read(response: Any, end: float) -> Whole:
+    """The whole answer, if it is there by ``end`` on the monotonic clock."""
+    raw = bytearray()
+    with contextlib.closing(_pieces(response)) as pieces:
+        for piece in pieces:
+            raw += piece
+            if time.monotonic() >= end:
+                raise TimeoutError
+    return Whole(bytes(raw), _content_type(response))
 
 
 def _pieces(response: Any) -> Generator[bytes, None, None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ai_infra import _flow
-from ai_infra._checks import require_text
+from ai_infra._checks import refuse_misspelled, require_text
 from ai_infra._flow import Closing
 from ai_infra._service.calls import Service
 from ai_infra._service.failures import Failure
@@ -17,6 +17,11 @@ from ai_infra.llm.sending import chat_messages
 from ai_infra.llm.streaming import AsyncChatStream, ChatStream
 
 _PATH = "/chat/completions"
+
+_SETTINGS = ("base_url", "api_key", "timeout", "deadline", "max_retries", "retry_wait")
+"""What belongs to the client. Sent along with a call it would do nothing, silently, and a key would be told."""
+
+_OWN = (*_SETTINGS, "provider", "model", "messages", "tools")
 
 
 class LLM(Closing):
@@ -74,6 +79,7 @@ class LLM(Closing):
         require_text(model, "model")
         if params.get("stream"):
             raise ConfigurationError("stream is no parameter: iterate over llm.stream(...).")
+        refuse_misspelled(params, _OWN)
         self._model = model
         self._params = params
 
@@ -89,8 +95,8 @@ class LLM(Closing):
 
     @property
     def base_url(self) -> str:
-        """Where calls go."""
-        return self._service.endpoint.base_url
+        """Where calls go, without the query: that may hold a key."""
+        return self._service.endpoint.shown
 
     def __repr__(self) -> str:
         return f"LLM(provider={self.provider!r}, model={self.model!r}, base_url={self.base_url!r})"
@@ -115,6 +121,7 @@ class LLM(Closing):
 
         Raises:
             InvalidMessageError, InvalidInputError: something that no request can hold; nothing was sent.
+            ConfigurationError: a setting of the client, or a misspelled name of ours, among ``params``.
             AuthenticationError: no key, or the service refuses it.
             ContextLengthError: the prompt is longer than the model's window.
             QuotaExceededError, RateLimitError: no credit; too many requests, also after the retries.
@@ -196,6 +203,12 @@ class LLM(Closing):
         stream: bool = False,
     ) -> dict[str, Any]:
         require_text(model, "model")
+        for setting in _SETTINGS:
+            if setting in params:
+                raise ConfigurationError(
+                    f"{setting} is no parameter of a call: it goes to LLM({setting}=...)."
+                )
+        refuse_misspelled(params, _OWN)
         name = model or self.model
         if not name:
             raise ConfigurationError(f"{self.provider} has no default model: pass model=…")
@@ -216,6 +229,14 @@ class LLM(Closing):
         body.update(self._params)
         body.update(params)
         return {key: value for key, value in body.items() if value is not None}
+
+
+def refuse_settings(params: Iterable[str]) -> None:
+    """Raise for names among a call's parameters that are the client's, or a misspelling of ours."""
+    for name in params:
+        if name in _SETTINGS:
+            raise ConfigurationError(f"{name} is no parameter of a call: it goes to LLM({name}=...).")
+    refuse_misspelled(params, _OWN)
 
 
 def _plain(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from ai_infra._service import failures
 from ai_infra._service.failures import Failure
 from ai_infra._service.providers import Endpoint
 from ai_infra.errors import LLMResponseError, StreamInterruptedError
-from ai_infra.llm.response import ChatResponse, Usage, assistant_message
+from ai_infra.llm.response import ChatResponse, Usage, assistant_message, clean
 
 # Only an answer that the caller himself asked to be short may end at its length.
 _BOUNDS = ("max_tokens", "max_completion_tokens")
@@ -27,11 +27,12 @@ def completion(endpoint: Endpoint, body: Mapping[str, Any], answer: object) -> C
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         return _senseless("an answer without choices")
-    calls = message.get("tool_calls")
+    if (failure := _shapeless(message)) is not None:
+        return failure
     return finished(
         body,
         _text(message.get("content")),
-        [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else [],
+        [call for call in message.get("tool_calls") or () if isinstance(call, Mapping)],
         finish=choice.get("finish_reason"),
         usage=Usage.read(answer.get("usage")),
         model=str(answer.get("model") or body.get("model") or ""),
@@ -47,7 +48,10 @@ def finished(
     usage: Usage | None,
     model: str,
 ) -> ChatResponse | Failure:
-    """Make the response, unless the answer was filtered, or cut by a limit that the caller did not set."""
+    """Make the response, unless the answer was filtered, or cut by a limit that the caller did not set.
+
+    Halves of characters are replaced: no request could carry them, and the answer goes into the next one.
+    """
     if finish == "content_filter":
         return _senseless("an answer that its content filter withheld (finish_reason content_filter)")
     if finish == "length" and not any(body.get(name) for name in _BOUNDS):
@@ -55,6 +59,8 @@ def finished(
             f"an answer cut at the model's own limit after {len(text or ''):,} characters (finish_reason "
             "length): shorten the prompt, or set max_tokens to accept cut answers"
         )
+    text = None if text is None else clean(text)
+    tool_calls = [_call(call) for call in tool_calls]
     messages: list[Mapping[str, Any]] = [*body["messages"], assistant_message(text, tool_calls)]
     return ChatResponse(
         text or "", tool_calls=tool_calls, usage=usage, model=model, finish_reason=finish, messages=messages
@@ -97,15 +103,16 @@ class Assembly:
         self._usage: Usage | None = None
         self._model = str(body.get("model") or "")
         self._chunks = 0
+        self._half = ""
 
     def take(self, data: bytes) -> str | Failure:
         """Take one event in; returns the text it adds, which may be empty."""
         if data == b"[DONE]":
             self.done = True
-            return ""
+            return self._add_text("", last=True)
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _senseless("a stream with an event that is no JSON")
         if not isinstance(chunk, Mapping):
             return _senseless("a stream with an event that is no JSON object")
@@ -122,12 +129,11 @@ class Assembly:
         delta = choice.get("delta")
         if not isinstance(delta, Mapping):
             return ""
+        if (failure := _shapeless(delta)) is not None:
+            return failure
         for position, part in enumerate(delta.get("tool_calls") or ()):
             self._add_call(part, position)
-        text = _text(delta.get("content")) or ""
-        if text:
-            self._text.append(text)
-        return text
+        return self._add_text(_text(delta.get("content")) or "")
 
     def response(self) -> ChatResponse | Failure:
         """The whole answer, once the stream has ended."""
@@ -153,6 +159,16 @@ class Assembly:
         message = f"the stream ended after {seen:,} characters, before the answer did: ask again"
         return Failure(StreamInterruptedError(message), retry=True)
 
+    def _add_text(self, text: str, *, last: bool = False) -> str:
+        """Add a piece. One that ends in half a character leaves it to the next, which may bring the other."""
+        text, self._half = self._half + text, ""
+        if text and not last and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        text = clean(text)
+        if text:
+            self._text.append(text)
+        return text
+
     def _add_call(self, part: object, position: int) -> None:
         """Add a fragment: the first of a call brings id and name, the others pieces of the arguments."""
         if not isinstance(part, Mapping):
@@ -166,8 +182,8 @@ class Assembly:
         call["id"] = part.get("id") or call["id"]
         function = part.get("function")
         if isinstance(function, Mapping):
-            call["function"]["name"] += function.get("name") or ""
-            call["function"]["arguments"] += function.get("arguments") or ""
+            call["function"]["name"] += _written(function.get("name"))
+            call["function"]["arguments"] += _written(function.get("arguments"))
         for name, value in part.items():
             if name not in {"id", "index", "type", "function"}:
                 call[name] = value  # Gemini's thought signatures must come back with the call
@@ -175,6 +191,34 @@ class Assembly:
 
 def _senseless(what: str) -> Failure:
     return Failure(LLMResponseError(f"the service sent {what}"))
+
+
+def _shapeless(message: Mapping[str, Any]) -> Failure | None:
+    """The failure of an answer whose content or calls are nothing that can be read; empty is not so."""
+    if (content := message.get("content")) and not isinstance(content, str | list):
+        return _senseless(f"an answer whose content is no text but {type(content).__name__}")
+    if (calls := message.get("tool_calls")) and not isinstance(calls, list):
+        return _senseless(f"an answer whose tool_calls are no list but {type(calls).__name__}")
+    return None
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call as it can be sent back, with its arguments as JSON text (some services send an object)."""
+    found = {key: clean(value) if isinstance(value, str) else value for key, value in call.items()}
+    function = found.get("function")
+    if isinstance(function, Mapping):
+        written = {key: clean(_written(function[key])) for key in ("name", "arguments") if key in function}
+        found["function"] = {**function, **written}
+    return found
+
+
+def _written(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False) if value else ""
+    except RecursionError:  # nothing that a tool takes: whoever reads it as arguments says so
+        return "null"
 
 
 def _text(content: object) -> str | None:

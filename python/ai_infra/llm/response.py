@@ -109,5 +109,14 @@ def assistant_message(text: str | None, tool_calls: Sequence[Mapping[str, Any]])
     return message
 
 
+def clean(text: str) -> str:
+    """``text`` with every half of a character replaced: what neither a file nor a service takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0

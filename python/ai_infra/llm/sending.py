@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ai_infra.errors import InvalidMessageError
-from ai_infra.messages import AnyMessage, as_list, fields_of, message_text
+from ai_infra.messages import AnyMessage, as_list, calls_in, fields_of, message_text
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 _REASONING = frozenset({"thinking", "redacted_thinking", "reasoning"})
@@ -87,7 +87,7 @@ def _item(item: Fields, sent: list[Fields]) -> None:
         made = _call(item.get("call_id"), item.get("name"), item.get("arguments"))
         last = sent[-1] if sent else {}
         if last.get("role") == "assistant":  # what one answer calls belongs into one message
-            sent[-1] = {**last, "tool_calls": [*(last.get("tool_calls") or ()), made]}
+            sent[-1] = {**last, "tool_calls": [*calls_in(last), made]}
         else:
             sent.append({"role": "assistant", "content": None, "tool_calls": [made]})
     elif kind == "function_call_output":
@@ -99,7 +99,7 @@ def _item(item: Fields, sent: list[Fields]) -> None:
 def _parts(fields: Fields, sent: list[Fields]) -> None:
     """A message with parts of other APIs: results first, then what is said, with the calls."""
     parts: list[Fields] = []
-    calls: list[Fields] = list(fields.get("tool_calls") or ())
+    calls: list[Fields] = list(calls_in(fields))
     for part in fields["content"]:
         kind = _kind(part)
         if isinstance(part, str):

@@ -224,6 +224,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         body = reply.body or b""
         head = self._head(reply.status, {**reply.headers, "content-length": str(len(body))})
+        if reply.cut_after is None and reply.byte_delay:
+            self.wfile.write(head)
+            for at in range(len(body)):
+                self.wfile.write(body[at : at + 1])
+                time.sleep(reply.byte_delay)
+            return
         if reply.cut_after is None:
             self.wfile.write(head + body)
             return

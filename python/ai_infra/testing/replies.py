@@ -63,6 +63,7 @@ class Reply:
         status, body, headers: anything but a 200 with a completion; ``body`` is sent as it is.
         delay: seconds before the first byte.
         token_delay: seconds before every token of a stream but the first.
+        byte_delay: seconds before every byte of a body that is no stream but the first.
         hold: see :class:`Hold`.
         cut_after: in a stream, close the connection after this many tokens; outside a stream, close it
             without an answer when 0, or after that many bytes of the body.
@@ -79,6 +80,7 @@ class Reply:
     headers: Headers = field(default_factory=dict)
     delay: float = 0.0
     token_delay: float = 0.0
+    byte_delay: float = 0.0
     hold: Hold | None = None
     cut_after: int | None = None
     done: bool = True

@@ -294,11 +294,11 @@ class SessionContract(ABC):
 
     def test_export_is_json_lines(self, sessions: Any) -> None:
         """One line about the session, then one a message."""
-        sessions.append("s", [USER, RESULT])
+        sessions.append("s", [USER, CALL, RESULT])
         about, *messages = (json.loads(line) for line in sessions.export("s").split("\n")[:-1])
         assert about["session_id"] == "s"
-        assert (about["turns"], about["messages"]) == (1, 2)
-        assert messages == [USER, RESULT]
+        assert (about["turns"], about["messages"]) == (1, 3)
+        assert messages == [USER, CALL, RESULT]
 
     def test_threads_on_one_session_lose_nothing(self, sessions: Any) -> None:
         """Sixteen writers: every turn once, whole, and in the order of its writer."""

@@ -44,10 +44,11 @@ class Agent(Closing):
         memory: a :class:`~ai_infra.llm.tools.custom.ConversationMemory`: every finished turn is indexed into
             it in the background, so that later sessions can recall it. :meth:`close` waits for that.
         user_id: whose conversations these are, for ``memory``; a call may name another.
-        params: sent with every call: ``temperature=0`` …
+        params: sent with every call: ``temperature=0`` … A name that looks like a misspelled one of ours is
+            refused.
 
     Raises:
-        ConfigurationError: options that do not fit together.
+        ConfigurationError: options that do not fit together, or a misspelled one.
 
     Example::
 
@@ -85,8 +86,9 @@ class Agent(Closing):
         self.session = session
         self._own_llm = llm is None
         if llm is None:
-            from ai_infra.llm.client import LLM
+            from ai_infra.llm.client import LLM, refuse_settings
 
+            refuse_settings(params)
             llm = LLM(provider, model)
             model = None
         self._llm = llm
@@ -121,7 +123,7 @@ class Agent(Closing):
         When it returns, the turn is part of the session, durably. When it raises, the session is as it was.
 
         Args:
-            prompt: what the user says: a string, or messages.
+            prompt: what the user says: a string, or messages (a tool call among them with all its results).
             session_id: the conversation to continue, or to begin. Without one a new id is made up;
                 ``result.session_id`` tells.
             turn_id: an id of your own for this turn. A turn that was stored already is not made again: its

@@ -17,7 +17,7 @@ from typing import Any
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.middleware import Middleware, ToolCall, ToolResult, overridden, require_plain
-from ai_infra.llm.agent.model import clean
+from ai_infra.llm.response import clean
 from ai_infra.llm.tools.tool import Tool
 
 log = logging.getLogger("ai_infra.agent")
@@ -107,7 +107,13 @@ class Batch:
             args, kwargs = tool.bind(call.arguments)
         except InvalidInputError as error:
             return ToolResult(clean(f"Error: {error}"), failed=True)
-        return partial(tool.function, *args, **kwargs)
+        return partial(_called, tool.function, args, kwargs)
+
+
+def _called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What the function gives; of a generator, all that it yields."""
+    answer = function(*args, **kwargs)
+    return list(answer) if inspect.isgenerator(answer) else answer
 
 
 def _within(one: Middleware, run: Callable[[ToolCall], ToolResult], call: ToolCall) -> ToolResult:
@@ -134,7 +140,11 @@ def _checked(one: Middleware, result: Any) -> ToolResult:
 def _failure(call: ToolCall, error: Exception) -> ToolResult:
     # The error's own words may hold what a user said: they go to the model, and not into the log.
     log.warning("the tool %s failed: %s", call.name, type(error).__name__)
-    return ToolResult(clean(f"Error: {type(error).__name__}: {error}"), failed=True)
+    try:
+        words = f": {error}"
+    except Exception:  # noqa: BLE001 - an error that cannot even be told is still the tool's
+        words = ""
+    return ToolResult(clean(f"Error: {type(error).__name__}{words}"), failed=True)
 
 
 def text_of(answer: Any) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ai_infra.errors import ConfigurationError
-from ai_infra.llm.response import Usage, assistant_message
-from ai_infra.messages import fields_of, message_text, to_message
+from ai_infra.llm.response import Usage, assistant_message, clean
+from ai_infra.messages import calls_in, fields_of, message_text, to_message
 
 _END = object()
 
@@ -156,14 +157,14 @@ class Pieces:
 def reply_of(answer: Any) -> ModelReply:
     """Whatever a model object gave, as a :class:`ModelReply`."""
     if isinstance(answer, ModelReply):
-        return answer
+        return replace(answer, text=clean(answer.text), tool_calls=_distinct(answer.tool_calls))
     if isinstance(answer, str):
-        calls = getattr(answer, "tool_calls", None) or []
+        calls = calls_in({"tool_calls": getattr(answer, "tool_calls", None)})
         usage, model = getattr(answer, "usage", None), getattr(answer, "model", "")
         text = str(answer)
     else:
         fields = fields_of(answer)
-        text, calls = message_text(fields), fields.get("tool_calls") or []
+        text, calls = message_text(fields), calls_in(fields)
         usage, model = _langchain_usage(answer), ""
     return ModelReply(
         clean(text),
@@ -173,31 +174,28 @@ def reply_of(answer: Any) -> ModelReply:
     )
 
 
-def clean(text: str) -> str:
-    """``text`` with every half of a character replaced: what neither a file nor a service takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def _distinct(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
     """The calls in OpenAI's shape, with ids.
 
-    Some servers leave ids out or use one twice, and then no result finds its call.
+    Some servers leave ids out or use one twice, and then no result finds its call; others send arguments as an
+    object instead of JSON. What is no call at all is one of a tool without a name, and the model is told so.
     """
     seen: set[str] = set()
     distinct = []
     for call in calls:
-        function = call.get("function") or {}
+        call = call if isinstance(call, Mapping) else {}
+        function = call.get("function")
+        function = function if isinstance(function, Mapping) else {}
         id_ = call.get("id")
         if not isinstance(id_, str) or not id_ or id_ in seen:
             id_ = f"call_{uuid.uuid4().hex[:24]}"
+        id_ = clean(id_)
         seen.add(id_)
         arguments = function.get("arguments")
+        if arguments and not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False, default=str)
         written = {
-            "name": str(function.get("name") or ""),
+            "name": clean(str(function.get("name") or "")),
             "arguments": clean(arguments) if arguments else "{}",
         }
         distinct.append({"id": id_, "type": "function", "function": written})

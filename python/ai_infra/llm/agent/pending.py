@@ -42,7 +42,7 @@ def action_of(session: str, messages: list[Any], waiting: list[str]) -> PendingA
     call = next(call for call in calls_of(messages[-1], session) if call.id == waiting[0])
     try:
         arguments = json.loads(call.arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = {}
     return PendingAction(call.name, arguments if isinstance(arguments, dict) else {}, call.id, session)
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ai_infra._checks import require_count
+from ai_infra._checks import refuse_misspelled, require_count
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.middleware import Middleware
 from ai_infra.llm.agent.model import Model
@@ -84,6 +84,7 @@ _PLACES = {
         ),
         "it goes to Agent({}=...)",
     ),
+    **dict.fromkeys(("approved", "modified_args", "reason", "retry"), "it goes to resume(..., {}=...)"),
     **dict.fromkeys(("system_prompt", "instructions"), "instructions go to Agent(system=...)"),
     **dict.fromkeys(("messages", "prompt", "input"), "what the user says is the first argument of run"),
     "thread_id": "a conversation has a session_id",
@@ -91,12 +92,15 @@ _PLACES = {
 }
 """Names that no model takes, and where their meaning goes. Sent along they would do nothing, silently."""
 
+_OWN = (*_PLACES, "model", "user_id")
+
 
 def refuse_misplaced(params: Mapping[str, Any]) -> None:
-    """Raise for names among the model's parameters that belong elsewhere."""
+    """Raise for names among the model's parameters that belong elsewhere, and for misspelled ones of ours."""
     for name in params:
         if name in _PLACES:
             raise ConfigurationError(f"{name} is no parameter here: {_PLACES[name].format(name)}.")
+    refuse_misspelled(params, _OWN)
 
 
 def _listed(given: Any, name: str) -> list[Any]:

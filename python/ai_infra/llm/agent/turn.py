@@ -254,7 +254,7 @@ class Runner:
             span.replied(reply)
         for hook in reversed(setup.after_hooks):
             changed = yield _After(hook, request, reply)
-            reply = reply if changed is None else changed
+            reply = reply if changed is None else reply_of(changed)
         return reply
 
     def _stream(self, messages: list[Any], options: Mapping[str, Any]) -> Flow[Any]:

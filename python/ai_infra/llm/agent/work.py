@@ -16,6 +16,7 @@ from ai_infra.llm.agent.pending import Decision, action_of, resume
 from ai_infra.llm.agent.result import AgentResult
 from ai_infra.llm.agent.setup import refuse_misplaced
 from ai_infra.llm.agent.turn import Progress, Runner, Setup
+from ai_infra.llm.memory._groups import require_whole
 from ai_infra.llm.session.log import parsed
 from ai_infra.llm.session.store import SessionStore
 from ai_infra.llm.session.turns import OpenTurn, new_id, row_of
@@ -58,6 +59,7 @@ class Work:
                 self.indexer.submit(user, name, partial(list, result.new_messages))
             return result
         given = parsed([row_of(message) for message in given])  # refused here rather than at the turn's end
+        require_whole(given)
         turn = yield from turns.begin(new_id() if session_id is None else session_id, turn_id)
         try:
             with telemetry.agent(turn.session, self.setup.model) as span:

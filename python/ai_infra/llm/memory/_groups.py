@@ -13,7 +13,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ai_infra.messages import AnyMessage, fields_of
+from ai_infra.errors import InvalidMessageError
+from ai_infra.messages import AnyMessage, calls_in, fields_of
 
 _NEAR = 256
 """Steps of looking around before an index of the whole conversation is made instead."""
@@ -45,7 +46,7 @@ def links_of(fields: Mapping[str, Any]) -> Links:
         return Links(answers=(_answer_id(fields, role),))
     calls: list[str] = []
     answers: list[str] = []
-    for call in fields.get("tool_calls") or ():
+    for call in calls_in(fields):
         calls.append(str(call.get("id")) if isinstance(call, Mapping) else "None")
     legacy = fields.get("function_call")
     if isinstance(legacy, Mapping):
@@ -168,3 +169,22 @@ class Groups:
                     self._answers.setdefault(id_, []).append(at)
             self._calls = calls
         return self._calls
+
+
+def require_whole(messages: Sequence[AnyMessage]) -> None:
+    """Raise for a tool call without its result, or a result without its call.
+
+    Raises:
+        InvalidMessageError: there is one; says where.
+    """
+    groups = Groups(messages)
+    for at, message in enumerate(messages):
+        links = links_of(fields_of(message))
+        group = groups.of(at, links)
+        if group is not None and group.broken:
+            lacks = (
+                "a tool call without all its results" if links.calls else "a tool's result without its call"
+            )
+            raise InvalidMessageError(
+                f"messages[{at}] is {lacks}: no service takes that. A session stores both together, in one turn."
+            )

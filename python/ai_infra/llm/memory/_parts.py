@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ai_infra.errors import InvalidInputError, InvalidMessageError
+from ai_infra.messages import calls_in
 
 PER_MESSAGE = 3
 PER_NAME = 1
@@ -40,7 +41,7 @@ def parts(fields: Mapping[str, Any]) -> tuple[int, list[str]]:
     if isinstance(name, str):
         fixed += PER_NAME
         texts.append(name)
-    for call in fields.get("tool_calls") or ():
+    for call in calls_in(fields):
         fixed += PER_CALL + _call(call, texts)
     if fields.get("function_call"):
         fixed += PER_CALL + _call({"function": fields["function_call"]}, texts)
@@ -61,8 +62,10 @@ def tool_schema_parts(tools: Iterable[Any]) -> tuple[int, int, list[str]]:
     later, 10 before), the other fixed tokens, and the texts.
 
     Raises:
-        InvalidInputError: a tool is neither an OpenAI schema nor an object with ``to_openai()``.
+        InvalidInputError: no list, or a tool is neither an OpenAI schema nor an object with ``to_openai()``.
     """
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
+        raise InvalidInputError(f"tools is a list of tools, not {type(tools).__name__}.")
     functions, fixed, texts = 0, 0, []
     for tool in tools:
         schema = tool.to_openai() if hasattr(tool, "to_openai") else tool
@@ -71,6 +74,10 @@ def tool_schema_parts(tools: Iterable[Any]) -> tuple[int, int, list[str]]:
                 f"a tool is a dict in OpenAI's shape or has to_openai(), not {type(tool).__name__}."
             )
         function = schema.get("function", schema)
+        if not isinstance(function, Mapping):
+            raise InvalidInputError(
+                f"the function of a tool's schema is a dict, not {type(function).__name__}."
+            )
         functions += 1
         texts.append(f"{function.get('name', '')}:{str(function.get('description') or '').removesuffix('.')}")
         parameters = function.get("parameters") or function.get("input_schema") or {}

@@ -161,14 +161,11 @@ class Plan:
     def _newest_user(self) -> int | None:
         for at in range(self.end - 1, self.head - 1, -1):
             fields = fields_of(self.messages[at])
-            if kind_of(fields) == "user":
-                links = links_of(fields)
-                # A message of tool results alone is a tool's, whatever its role says (Anthropic's shape).
-                if not links.answers or _says_more(fields):
-                    group = self.groups.of(at, links)
-                    if group is not None and group.broken:
-                        self._without_results(at)
-                    return at
+            if asks(fields):
+                group = self.groups.of(at, links_of(fields))
+                if group is not None and group.broken:
+                    self._without_results(at)
+                return at
         return None
 
     def _without_results(self, at: int) -> None:
@@ -190,6 +187,10 @@ class Plan:
         if callable(pinned):
             wanted.update(at for at in range(self.head, self.end) if pinned(self.messages[at]))
         elif pinned is not None:
+            if not isinstance(pinned, Iterable):
+                raise InvalidInputError(
+                    f"pinned is a list of indices, or a predicate on messages, not {pinned!r}."
+                )
             wanted.update(self._pinned_index(at) for at in pinned)
         always: set[int] = set()
         for at in wanted:
@@ -208,6 +209,12 @@ class Plan:
                 f"pinned holds indices into the {self.end} messages, or is a predicate; {at!r} is not one of them."
             )
         return at % self.end
+
+
+def asks(fields: dict[str, Any]) -> bool:
+    """Whether a user says something here. A message of tool results alone is a tool's, whatever its role says
+    (Anthropic's shape)."""
+    return kind_of(fields) == "user" and (not links_of(fields).answers or _says_more(fields))
 
 
 def _says_more(fields: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from ai_infra.errors import ConfigurationError, SummarizationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
 from ai_infra.llm.memory.models import UNKNOWN_CONTEXT, known_model
 from ai_infra.llm.memory.tokens import Counter
-from ai_infra.messages import AnyMessage, fields_of, message_text
+from ai_infra.messages import AnyMessage, calls_in, fields_of, message_text
 
 INSTRUCTIONS = """\
 You keep the running summary of a conversation. Later turns will be answered from this summary alone, so \
@@ -65,15 +65,31 @@ class Summarizer:
             if spent + cost + 1 > room and piece:
                 yield "\n".join(piece)
                 piece, spent = [], 0
-            while cost > room:
-                cut = max(1, counter.prefix(line, room))
-                yield line[:cut]
-                line = line[cut:]
+            if cost > room:
+                *parts, line = self._cut(line, room)
+                yield from parts
                 cost = counter.text(line)
             piece.append(line)
             spent += cost + 1  # the newline between two lines is at most a token
         if piece:
             yield "\n".join(piece)
+
+    def _cut(self, line: str, room: int) -> Iterator[str]:
+        """``line`` in parts of at most ``room`` tokens each.
+
+        It looks at little more than the part it cuts off, so that a line is read a few times, whatever its length.
+        """
+        at, reach = 0, 4 * room
+        while at < len(line):
+            ahead = line[at : at + reach]
+            cut = self._counter.prefix(ahead, room)
+            if cut == len(ahead) and at + cut < len(line):
+                reach *= 2
+                continue
+            cut = max(1, cut)
+            yield ahead[:cut]
+            at += cut
+            reach = max(room, 2 * cut)
 
     def _ask(self, llm: Any, old: str | None, piece: str, limit: int) -> Flow[str]:
         prefix = self._counter.text(SUMMARY_PREFIX)
@@ -192,8 +208,10 @@ def _render(fields: Mapping[str, Any]) -> str:
     if isinstance(fields.get("name"), str):
         who = f"{who} ({fields['name']})"
     said = [message_text(fields)]
-    for call in fields.get("tool_calls") or ():
+    for call in calls_in(fields):
         function = call.get("function", call) if isinstance(call, Mapping) else {}
+        if not isinstance(function, Mapping):
+            function = {}
         said.append(f"[calls {function.get('name')} with {function.get('arguments', function.get('args'))}]")
     if isinstance(fields.get("function_call"), Mapping):
         said.append(

@@ -94,7 +94,6 @@ def _fit(
     require_text(summarize_prompt, "summarize_prompt")
 
     counter = counter_for(model)
-    tools = list(tools) if tools else None
     plan = Plan(as_list(messages), counter, tools=tools, pinned=pinned)
     if plan.end and plan.newest is None and not plan.head:
         raise InvalidMessageError(
@@ -143,6 +142,11 @@ fit_context = blocking(_fit, "fit_context")
 afit_context = awaiting(_fit, "afit_context")
 
 
+def summary_bound(max_summary_tokens: int | None, max_tokens: int) -> int:
+    """The most tokens that a new summary may have in a prompt of ``max_tokens``."""
+    return max_summary_tokens or max(MIN_SUMMARY_TOKENS, min(1_024, max_tokens // 4))
+
+
 def _summarize(
     plan: Plan,
     planner: Any,
@@ -153,7 +157,7 @@ def _summarize(
     summarizer: Summarizer,
 ) -> Flow[tuple[str, int, int]]:
     """Chooses what to summarize and asks for it. Answers the summary, the cut and the tokens behind it."""
-    limit = max_summary_tokens or max(MIN_SUMMARY_TOKENS, min(1_024, max_tokens // 4))
+    limit = summary_bound(max_summary_tokens, max_tokens)
     around = plan.summary_frame()
     room = max_tokens - plan.required - around
     if room < MIN_SUMMARY_TOKENS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -46,15 +47,18 @@ class Gate:
                 return
             place: Future[None] = Future()
             line.append(place)
+        began = time.monotonic()
         try:
             yield Call(lambda: place.result(self._wait), lambda: self._awaited(place))
         except BaseException as error:
             # The place may have been given in the very moment the waiting ended.
             if not place.cancel():
                 self.leave(session)
-            if isinstance(error, FutureTimeout | TimeoutError):
+            # A signal handler of the caller's may raise the same kind of error, before the time is over.
+            over = time.monotonic() - began >= self._wait - 0.01
+            if over and isinstance(error, FutureTimeout | TimeoutError):
                 raise ConflictError(
-                    f"the session {session!r} was busy with other turns for {self._wait:.3g} s; "
+                    f"the session {session!r} was busy with other turns for {self._wait:,.6g} s; "
                     "try again later"
                 ) from None
             raise

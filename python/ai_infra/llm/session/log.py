@@ -7,11 +7,11 @@ a prompt is cut) stays where it is from turn to turn.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 from ai_infra.llm.memory.tokens import Counter
-from ai_infra.messages import to_message
+from ai_infra.messages import calls_in, to_message
 from ai_infra.storage.sessions import Tail
 
 FIRST_READ = 256
@@ -117,7 +117,7 @@ class Tally:
         self.counter = counter
         self.tokens = 0
         self.sound = True
-        self._open: list[str] = []
+        self._open: list[Any] = []
 
     def take(self, messages: list[Any]) -> None:
         """Go on with the messages behind."""
@@ -137,7 +137,7 @@ class Tally:
             return True
         if self._open or message.get("function_call") or not isinstance(message.get("content"), str | None):
             return False
-        self._open = [call.get("id") for call in message.get("tool_calls") or ()]
+        self._open = [call.get("id") if isinstance(call, Mapping) else None for call in calls_in(message)]
         return True
 
 

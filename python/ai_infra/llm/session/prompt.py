@@ -1,4 +1,8 @@
-"""What the model is shown of a session: system prompt, summary, the newest of the log, the turn so far."""
+"""What the model is shown of a session: system prompt, summary, the newest of the log, the turn so far.
+
+Of the turn, all from its newest user message on must stay: who does not see that a tool was called calls it again.
+Where that does not fit, the results of its tools are shortened (:mod:`ai_infra.llm.session.shorten`).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ai_infra._flow import Flow
-from ai_infra.llm.memory._plan import SUMMARY_PREFIX
-from ai_infra.llm.memory.fit import _fit
+from ai_infra.errors import ContextLengthError
+from ai_infra.llm.memory._plan import SUMMARY_PREFIX, asks
+from ai_infra.llm.memory.fit import _fit, summary_bound
 from ai_infra.llm.memory.middleware import SummarizationMiddleware
 from ai_infra.llm.memory.models import UNKNOWN_CONTEXT, known_model, model_info
-from ai_infra.llm.memory.tokens import counter_for
+from ai_infra.llm.memory.result import ContextResult
+from ai_infra.llm.memory.tokens import Counter, counter_for
 from ai_infra.llm.session.log import Log, View
+from ai_infra.llm.session.shorten import shortened
 from ai_infra.llm.session.state import State
 from ai_infra.messages import SystemMessage, fields_of
 from ai_infra.storage.sessions import NEW, Expected, Head
@@ -81,7 +88,7 @@ def shown(
 
     Raises:
         Missing: a part of the log has to be loaded first.
-        ContextLengthError: what must be shown does not fit.
+        ContextLengthError: what must be shown does not fit, with the results of tools as short as can be.
     """
     if compactor is not None:
         view = View(before, turn.log, turn.state.summarized, messages)
@@ -98,18 +105,7 @@ def shown(
     everything = _everything(turn, before, messages, counted, budget)
     if everything is not None:
         return everything
-    result = yield from _fit(
-        View(before, turn.log, turn.state.summarized, messages),
-        budget,
-        summarize=policy.summarize,
-        summary=turn.state.summary,
-        keep=policy.keep,
-        llm=policy.llm,
-        model=counted,
-        trim_to=budget // 2 if policy.trim_to is None else min(policy.trim_to, budget),
-        max_summary_tokens=policy.max_summary_tokens,
-        on_summary_error="trim",
-    )
+    result = yield from _fitted(policy, turn, before, messages, counted, budget)
     if result.action == "summarized":
         _summarized(turn, result.summary, result.summarized_count - len(before))
     elif result.action == "trimmed":
@@ -121,6 +117,57 @@ def shown(
             else:
                 log.warning("nobody says what model this is: prompts are kept within %d tokens", budget)
     return result.messages
+
+
+def _fitted(
+    policy: Policy, turn: OpenTurn, before: list[Any], messages: list[Any], model: str | None, budget: int
+) -> Flow[ContextResult]:
+    """The prompt within the budget, with the whole turn in it; see :func:`shown`."""
+    counter = counter_for(model)
+    asked = next((at for at in range(len(messages) - 1, -1, -1) if asks(fields_of(messages[at]))), 0)
+    given, own = messages[:asked], messages[asked:]
+    summarize = policy.summarize
+    over = _cost([*before, *own], turn.state.summary, policy, counter, budget) - budget
+    kept = shortened(own, counter, over)
+    while True:
+        view = View(before, turn.log, turn.state.summarized, [*given, *kept])
+        try:
+            return (
+                yield from _fit(
+                    view,
+                    budget,
+                    summarize=summarize,
+                    summary=turn.state.summary,
+                    keep=policy.keep,
+                    llm=policy.llm,
+                    model=model,
+                    pinned=range(max(len(before), len(view) - len(own)), len(view)),
+                    trim_to=budget // 2 if policy.trim_to is None else min(policy.trim_to, budget),
+                    max_summary_tokens=policy.max_summary_tokens,
+                    on_summary_error="trim",
+                )
+            )
+        except ContextLengthError as error:
+            # A system prompt at the beginning of the log takes room as well.
+            over = max(over, 0) + (error.needed or 0) - budget
+            shorter = shortened(own, counter, over)
+            if shorter == kept:
+                if not summarize:
+                    raise
+                summarize = False  # no room for a new one
+            kept = shorter
+
+
+def _cost(messages: list[Any], summary: str | None, policy: Policy, counter: Counter, budget: int) -> int:
+    """The tokens of messages that must stay, and of the summary beside them: one that is there, or is to be."""
+    text = SUMMARY_PREFIX + (summary or "")
+    there = sum(counter.messages([SystemMessage(text)]))
+    room = there if summary else 0
+    if policy.summarize:
+        room = max(
+            room, there - counter.text(summary or "") + summary_bound(policy.max_summary_tokens, budget)
+        )
+    return sum(counter.messages([fields_of(message) for message in messages])) + counter.priming + room
 
 
 def _everything(

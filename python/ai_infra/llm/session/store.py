@@ -12,6 +12,7 @@ from typing import IO, Any
 from ai_infra._checks import require_count
 from ai_infra._flow import Closing, Flow, arun, run
 from ai_infra.errors import ConfigurationError, ConflictError, InvalidInputError, SessionNotFoundError
+from ai_infra.llm.memory._groups import require_whole
 from ai_infra.llm.session.log import parsed
 from ai_infra.llm.session.state import State
 from ai_infra.llm.session.turns import Policy, Turns, new_id, row_of
@@ -71,7 +72,8 @@ class SessionStore(Closing):
     Args:
         backend: where the logs are.
         max_tokens: the most that a prompt may have, tool schemas included. None: the window of the agent's
-            model, less up to 4,096 tokens for the answer (an unknown model is taken to have 8,192 in all).
+            model, less up to 4,096 tokens for the answer (an unknown model is taken to have 8,192 in all). Of a
+            turn under way nothing is left out; results of its tools are cut where they are too long.
         trim_to: when something has to be left out, cut down to somewhere between this and ``max_tokens``, at
             a place that stays the same for many turns: providers bill a repeated prefix at a fraction. None:
             half of ``max_tokens``.
@@ -184,7 +186,8 @@ class SessionStore(Closing):
             turn_id: an id of your own. The same turn appended twice is there once.
 
         Raises:
-            InvalidMessageError, InvalidValueError, InvalidTextError: a message that cannot be stored.
+            InvalidMessageError, InvalidValueError, InvalidTextError: a message that cannot be stored, or half a
+                tool call.
         """
         return run(self._append(session_id, messages, turn_id))
 
@@ -284,7 +287,9 @@ class SessionStore(Closing):
     def _append(
         self, session_id: str, messages: Iterable[AnyMessage], turn_id: str | None
     ) -> Flow[SessionInfo]:
-        rows = [row_of(message) for message in as_list(messages)]
+        given = as_list(messages)
+        rows = [row_of(message) for message in given]
+        require_whole(given)
         if not rows:
             raise InvalidInputError("there are no messages to append.")
         turns = self.turns

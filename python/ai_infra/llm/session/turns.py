@@ -98,7 +98,7 @@ class Turns:
             if time.monotonic() > give_up:
                 raise ConflictError(
                     f"the session {turn.session!r} was busy with turns of other workers for "
-                    f"{self._wait:.3g} s; try again later"
+                    f"{self._wait:,.6g} s; try again later"
                 )
             seconds = pause * random.uniform(0.5, 1.0)
             yield Call(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))

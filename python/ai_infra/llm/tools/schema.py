@@ -98,6 +98,11 @@ class Arguments:
             raise ConfigurationError(
                 f"the tool {self._name!r} has an argument JSON cannot carry: {error}"
             ) from None
+        except self._pydantic.errors.PydanticUserError:
+            raise ConfigurationError(
+                f"a type hint of the tool {self._name!r} names something that is not there when it is read: "
+                "define it beside the function, not inside another one."
+            ) from None
         return schema
 
 
@@ -145,6 +150,8 @@ def as_object(name: str, arguments: str | Mapping[str, Any] | None) -> dict[str,
             arguments = json.loads(arguments)
         except ValueError as error:
             raise InvalidInputError(f"wrong arguments for {name}: they are no JSON ({error})") from None
+        except RecursionError:
+            raise InvalidInputError(f"wrong arguments for {name}: they are nested too deep") from None
     if not isinstance(arguments, Mapping):
         raise InvalidInputError(f"wrong arguments for {name}: they are no JSON object")
     return dict(arguments)

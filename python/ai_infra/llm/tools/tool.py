@@ -103,7 +103,13 @@ class Tool:
             hints = get_type_hints(self.function, include_extras=True)
         except (NameError, TypeError, AttributeError):
             hints = dict(getattr(self.function, "__annotations__", {}))
-        return arguments_of(self.name, self.function, self.__signature__, hints, self._described)
+        try:
+            signature = self.__signature__
+        except (ValueError, TypeError):
+            raise ConfigurationError(
+                f"the tool {self.name!r} has no signature that could be read: write a function around it."
+            ) from None
+        return arguments_of(self.name, self.function, signature, hints, self._described)
 
     def bind(self, arguments: str | Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a model's call, checked and converted: what to pass by position and by name.

@@ -1,0 +1,199 @@
+"""What models, tools and services may get wrong without any exception that is not ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ai_infra import LLM, Agent, count_tokens, fit_context
+from ai_infra.errors import (
+    AIInfraError,
+    ConfigurationError,
+    InvalidInputError,
+    InvalidMessageError,
+    InvalidValueError,
+)
+from ai_infra.llm.agent import Middleware, ModelReply, ModelRequest
+from ai_infra.llm.session import SessionStore, memory
+from ai_infra.testing.openai_server import OpenAIServer, Reply
+
+from tests.agent.conftest import Ask, assert_valid
+
+
+def weather(city: str) -> str:
+    """Look up the weather."""
+    return f"{city}: rain"
+
+
+class Speaks:
+    """A model of the caller's own, which calls ``weather`` once."""
+
+    def __init__(self, arguments: Any, *, whole: bool = False) -> None:
+        self.arguments, self.whole = arguments, whole
+        self.told: list[Any] = []
+
+    def chat(self, messages: Any, tools: Any = None) -> Any:
+        self.told = [dict(message) for message in messages]
+        if any(message["role"] == "tool" for message in messages):
+            return "done"
+        call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": self.arguments}}
+        if self.whole:
+            return ModelReply("", [call])
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+@pytest.mark.parametrize("deep", ["[" * 5_000, '{"a":' * 1_500])
+def test_arguments_nested_without_end_are_told_to_the_model(
+    sessions: SessionStore, ask: Ask, deep: str
+) -> None:
+    model = Speaks(deep)
+    assert ask(Agent(llm=model, tools=[weather], session=sessions), "Hi", session_id="s") == "done"
+    assert "nested too deep" in model.told[-1]["content"]
+    assert_valid(sessions.messages("s"))
+
+
+def test_such_a_call_may_wait_for_a_person(sessions: SessionStore) -> None:
+    agent = Agent(llm=Speaks("[" * 5_000), tools=[weather], session=sessions, pause_before=[weather])
+    action = agent.run("Hi", session_id="s").pending_action
+    assert action is not None
+    assert action.arguments == {}
+    assert agent.resume("s") == "done"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_arguments_may_come_as_an_object(sessions: SessionStore, ask: Ask, whole: bool) -> None:
+    model = Speaks({"city": "Tromsø"}, whole=whole)
+    ask(Agent(llm=model, tools=[weather], session=sessions), "Hi", session_id="s")
+    assert model.told[-1]["content"] == "Tromsø: rain"
+    call = sessions.messages("s")[1]["tool_calls"][0]
+    assert json.loads(call["function"]["arguments"]) == {"city": "Tromsø"}
+
+
+def test_middleware_may_give_them_so_too() -> None:
+    class Calls(Middleware):
+        def after_model(self, request: ModelRequest, reply: ModelReply) -> ModelReply | None:
+            if request.step > 1:
+                return None
+            return ModelReply(
+                "", [{"id": "c", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}]
+            )
+
+    agent = Agent(llm=Speaks("{}"), tools=[weather], session=memory(), middleware=[Calls()])
+    assert agent.run("Hi", session_id="s").messages[2]["content"] == "Oslo: rain"
+
+
+@pytest.mark.parametrize("call", [5, {"function": 5}, {"id": "\ud800", "function": {"name": "\ud800"}}])
+def test_a_call_that_is_none_is_told_to_the_model(sessions: SessionStore, call: Any) -> None:
+    model = Speaks("{}", whole=True)
+    answers = iter([{"role": "assistant", "tool_calls": [call]}, "done"])
+    model.chat = lambda messages, tools=None: next(answers)  # type: ignore[method-assign]  # another answer
+    assert Agent(llm=model, tools=[weather], session=sessions).run("Hi", session_id="s") == "done"
+    assert "there is no tool" in sessions.messages("s")[2]["content"]
+
+
+def test_calls_that_are_no_list_are_an_error_of_ours(sessions: SessionStore) -> None:
+    model = Speaks("{}")
+    model.chat = lambda messages, tools=None: {"role": "assistant", "tool_calls": 5}  # type: ignore[method-assign]
+    with pytest.raises(AIInfraError, match="a list of calls, not 5"):
+        Agent(llm=model, tools=[weather], session=sessions).run("Hi", session_id="s")
+
+
+def test_an_error_that_cannot_be_told_is_named(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    def fail() -> str:
+        """Fail."""
+        raise Mute
+
+    server.reply(Reply.tools(("fail", {})), "done")
+    assert ask(Agent(llm=llm, tools=[fail]), "Hi") == "done"
+    assert server.chats[-1].messages[-1]["content"] == "Error: Mute"
+
+
+def test_tools_that_no_schema_can_be_made_of_are_refused() -> None:
+    def later(thing: Absent) -> str:  # type: ignore[name-defined]  # noqa: F821 - the mistake
+        """Look."""
+        return ""
+
+    for tool, words in ((later, "later"), (int, "int")):
+        with pytest.raises(ConfigurationError, match=words):
+            Agent(llm=Speaks("{}"), tools=[tool])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("-inf")]])
+def test_numbers_that_json_has_not_are_not_sent(server: OpenAIServer, llm: LLM, value: Any) -> None:
+    with pytest.raises(InvalidValueError, match=r"temperature.*no number"):
+        llm.chat("Hi", temperature=value)
+    cyclic: list[Any] = []
+    cyclic.append(cyclic)
+    with pytest.raises(InvalidValueError, match="contains itself"):
+        llm.chat("Hi", stop=cyclic)
+    assert server.chats == []
+
+
+def test_calls_of_a_message_are_a_list() -> None:
+    chat = [{"role": "assistant", "content": None, "tool_calls": 5}, {"role": "user", "content": "x"}]
+    for wrong in (
+        lambda: count_tokens(chat),
+        lambda: fit_context(chat, max_tokens=100),
+        lambda: memory().append("s", chat),
+    ):
+        with pytest.raises(InvalidMessageError, match="a list of calls, not 5"):
+            wrong()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pinned": 5},
+        {"tools": 5},
+        {"tools": "abc"},
+        {"tools": {"type": "function"}},
+        {"tools": [{"function": 5}]},
+    ],
+)
+def test_options_of_fitting_are_lists(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        fit_context([{"role": "user", "content": "x"}], max_tokens=100, **options)
+    if "tools" in options:
+        with pytest.raises(InvalidInputError):
+            count_tokens("x", **options)
+
+
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "c", "content": "rain"}
+USER = {"role": "user", "content": "Hi"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "where"),
+    [
+        ([CALL], r"messages\[0\] is a tool call"),
+        ([USER, CALL, USER], r"messages\[1\] is a tool call"),
+        ([RESULT], r"messages\[0\] is a tool's result"),
+        ([USER, RESULT, CALL], r"messages\[1\] is a tool's result"),
+        ([CALL, RESULT, RESULT, USER], r"messages\[2\] is a tool's result"),
+    ],
+)
+def test_half_a_call_is_not_stored(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask, messages: list[Any], where: str
+) -> None:
+    with pytest.raises(InvalidMessageError, match=where):
+        sessions.append("s", messages)
+    with pytest.raises(InvalidMessageError, match=where):
+        ask(Agent(llm=llm, session=sessions), messages, session_id="s")
+    assert sessions.get("s") is None
+    assert server.chats == []
+
+
+def test_whole_calls_are_stored(llm: LLM, sessions: SessionStore, ask: Ask) -> None:
+    sessions.append("s", [USER, CALL, RESULT])
+    ask(Agent(llm=llm, session=sessions), [CALL, RESULT, USER], session_id="s")
+    assert len(sessions.messages("s")) == 7
