@@ -203,12 +203,7 @@ class LLM(Closing):
         stream: bool = False,
     ) -> dict[str, Any]:
         require_text(model, "model")
-        for setting in _SETTINGS:
-            if setting in params:
-                raise ConfigurationError(
-                    f"{setting} is no parameter of a call: it goes to LLM({setting}=...)."
-                )
-        refuse_misspelled(params, _OWN)
+        refuse_settings(params)
         name = model or self.model
         if not name:
             raise ConfigurationError(f"{self.provider} has no default model: pass model=…")
