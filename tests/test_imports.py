@@ -29,7 +29,7 @@ def test_importing_loads_nothing_heavy(statement: str) -> None:
 
 # Each layer may import itself and the ones before it.
 LAYERS = [
-    ["errors", "_lazy", "_flow", "_checks", "_secrets", "_core", "messages", "demo"],
+    ["errors", "_lazy", "_flow", "_checks", "_files", "_secrets", "_core", "messages", "demo"],
     ["_service", "embeddings", "storage"],
     ["llm.memory", "llm.client", "llm.response", "llm.reading", "llm.sending", "llm.streaming"],
     ["llm"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import os
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from operator import index
 from typing import SupportsIndex
@@ -10,6 +12,22 @@ from typing import SupportsIndex
 from ai_infra.errors import ConfigurationError, InvalidInputError
 
 _MOST = 2**62  # what the core counts in, with room to add
+_LATEST = 2.0**37
+"""Seconds since 1970: the year 6325. With a hundred years added it is still a date."""
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, and whatever its own code does when it is printed."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - any code may run here, and the message is about something else
+        return f"this {type(value).__name__}"
+    return short(text)
+
+
+def short(text: str) -> str:
+    """A text for a message: cut where it is long."""
+    return text if len(text) <= 200 else f"{text[:190]}… ({len(text):,} characters)"
 
 
 def require_count(value: object, name: str, *, least: int = 1) -> int:
@@ -20,7 +38,7 @@ def require_count(value: object, name: str, *, least: int = 1) -> int:
     """
     number = least - 1 if isinstance(value, bool) or not isinstance(value, SupportsIndex) else index(value)
     if not least <= number <= _MOST:
-        raise InvalidInputError(f"{name} is a whole number from {least} to 2**62, not {value!r}.")
+        raise InvalidInputError(f"{name} is a whole number from {least} to 2**62, not {shown(value)}.")
     return number
 
 
@@ -56,3 +74,64 @@ def closest(name: str, own: tuple[str, ...]) -> str | None:
     from difflib import get_close_matches  # here, because few need it and importing it is felt
 
     return next(iter(get_close_matches(name.lower(), own, 1, 0.8)), None)
+
+
+def path_of(value: object) -> str:
+    """The text of a path that a user passed.
+
+    Raises:
+        ConfigurationError: it is no path, or one that no file can have.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigurationError(f"path={shown(value)} is no path; pass a str or a Path")
+    try:
+        path = os.fsdecode(value)
+        os.fsencode(path)
+    except (TypeError, UnicodeError):
+        raise ConfigurationError(
+            f"path={shown(value)} is no path; a text with half a character (a lone surrogate) names no file"
+        ) from None
+    return path
+
+
+def seconds_of(value: object, name: str) -> float:
+    """A span of time that a user passed, in seconds.
+
+    Raises:
+        ConfigurationError: it is no number of 0 or more.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+        raise ConfigurationError(f"{name}={shown(value)} is no number of seconds; pass 0 or more")
+    return float(value)
+
+
+def check_score(value: object) -> float | None:
+    """A least score that a user passed, or None.
+
+    Raises:
+        InvalidInputError: it is no number.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        try:
+            score = float(value)
+        except OverflowError:  # an integer beyond every float
+            score = math.nan
+        if not math.isnan(score):
+            return score
+    raise InvalidInputError(f"min_score={shown(value)} is no number; scores go from 0 to 1")
+
+
+def micros_of(clock: Callable[[], float]) -> int:
+    """What a clock says, in whole microseconds since 1970 UTC.
+
+    Raises:
+        ConfigurationError: it says no time.
+    """
+    seconds = clock()
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LATEST:
+        raise ConfigurationError(
+            f"clock= said {shown(seconds)}; it has to return seconds since 1970 UTC, as time.time does"
+        )
+    return round(seconds * 1_000_000)

@@ -39,6 +39,7 @@ __all__ = [
     "filter_matches",
     "float_rows",
     "fuse_scores",
+    "is_database",
     "list_documents",
     "local_dimensions",
     "local_embed",
@@ -463,8 +464,9 @@ def canonical_json(value: Any, max_bytes: int) -> str:
 def canonical_filter(value: Any) -> str | None:
     """The canonical JSON of a filter that was checked."""
 
-def check_key(value: Any) -> None:
-    """Refuses what is no key."""
+def check_key(value: Any, name: str = "key") -> str:
+    """A key, or an id that obeys the same rules, checked: its text as a plain ``str``. ``name`` is what errors call
+    it."""
 
 def check_namespace(value: Any) -> tuple[str, ...]:
     """The parts of a namespace, checked."""
@@ -634,6 +636,9 @@ def local_embed(texts: list[str]) -> bytes:
 def float_rows(values: Sequence[Any]) -> tuple[list[bytes | None], list[int]]:
     """For each value its numbers as the bytes of f32 values, None where it is no sequence of numbers (a list, an
     array, whatever iterates); and which of them hold one that is not finite."""
+
+def is_database(path: str) -> bool:
+    """Whether a file is a SQLite database, ours or another's; false where it cannot be read."""
 
 def local_dimensions() -> int:
     """The number of components of the built-in embedder's vectors."""

@@ -194,18 +194,84 @@ def test_files_of_one_name_are_two_conversations(tmp_path: Path, db: str) -> Non
     assert "42" in ai_infra("search", "zebra", "--db", db).stdout
 
 
-def test_what_comes_before_a_refused_conversation_is_kept(tmp_path: Path, db: str) -> None:
-    texts = ["fine", "fine too", "bad \ud800", "never reached"]
+def test_what_cannot_be_kept_is_named_and_all_else_is_kept(tmp_path: Path, db: str) -> None:
+    texts = ["fine", "fine too", "bad \ud800", "reached"]
     chats = [
         {"session_id": f"s{n}", "messages": [{"role": "user", "content": t}]} for n, t in enumerate(texts)
     ]
     path = tmp_path / "chats.jsonl"
     path.write_text("\n".join(json.dumps(chat) for chat in chats))
     done = ai_infra("index", str(path), AI_INFRA_DB=db)
-    assert done.returncode == 1
-    assert "chats.jsonl, conversation 's2': message 0" in done.stderr
+    assert done.returncode == 3
+    assert "chats.jsonl, conversation 's2' was left out: message 0" in done.stderr
+    assert "1 conversation left out" in done.stderr
+    assert done.stdout.startswith("3 conversations with 3 messages")
     listed = ai_infra("list", "--json", AI_INFRA_DB=db).stdout.splitlines()
-    assert sorted(json.loads(line)["session_id"] for line in listed) == ["s0", "s1"]
+    assert sorted(json.loads(line)["session_id"] for line in listed) == ["s0", "s1", "s3"]
+
+
+def test_one_bad_conversation_of_an_export_stops_none(tmp_path: Path, db: str) -> None:
+    """Run twice: the second run goes on in the same way."""
+
+    def chatgpt(name: str, text: str, **fields: Any) -> dict[str, Any]:
+        message = {"author": {"role": "user"}, "content": {"parts": [text]}, "create_time": 1736899201}
+        mapping = {"a": {"id": "a", "parent": None, "message": message}}
+        return {"conversation_id": name, "title": name, "current_node": "a", "mapping": mapping, **fields}
+
+    def claude(name: str, text: Any, **fields: Any) -> dict[str, Any]:
+        return {"uuid": name, "chat_messages": [{"sender": "human", "text": text}], **fields}
+
+    gpt = write(
+        tmp_path / "gpt.json",
+        [
+            chatgpt("half", "a torn \ud83d smile", title="\udc00"),
+            chatgpt("nan", "the kettle", create_time=float("nan")),
+            chatgpt("null", "never", mapping=None),
+            chatgpt("odd", "the saucer", current_node=["a"]),
+            chatgpt("x" * 2000, "the long one"),
+            chatgpt("large", "z" * (17 * 2**20)),
+            "no conversation",
+            chatgpt("last", "the teapot"),
+        ],
+    )
+    cl = write(
+        tmp_path / "claude.json",
+        [
+            claude("c\ud800", "half \udfff"),
+            claude("c2", 5),
+            claude("c3", "the spoon", created_at=float("inf")),
+        ],
+    )
+    for _ in range(2):
+        done = ai_infra("index", gpt, cl, "--db", db)
+        assert done.returncode == 3, done.stderr
+        for said in (
+            "gpt.json, entry 2 was",
+            "gpt.json, conversation 'xxx",
+            "conversation 'large' was",
+            "entry 6",
+        ):
+            assert said in done.stderr
+        assert "4 conversations left out" in done.stderr
+        assert len(done.stderr.splitlines()) == 5
+        assert max(map(len, done.stderr.splitlines())) < 1000
+    listed = ai_infra("list", "--json", "--db", db).stdout.splitlines()
+    names = {json.loads(line)["session_id"] for line in listed}
+    assert names == {"half", "nan", "odd", "last", "c\ufffd", "c2", "c3"}
+    found = ai_infra("search", "torn smile", "--limit", "1", "--db", db).stdout
+    assert "a torn \ufffd smile" in found
+    assert "\ufffd  (half)" in found
+
+
+def test_an_export_never_lands_on_the_database(tmp_path: Path, db: str) -> None:
+    assert ai_infra("index", write(tmp_path / "gpt.json", CHATGPT), "--db", db).returncode == 0
+    before = Path(db).read_bytes()
+    done = ai_infra("export", db, "--db", db)
+    assert done.returncode == 1
+    assert "is a database" in done.stderr
+    assert Path(db).read_bytes() == before
+    done = ai_infra("export", "/dev/stdout", "--db", db)
+    assert json.loads(done.stdout.splitlines()[0])["session_id"] == "gpt-1"
 
 
 def test_indexing_leaves_the_index_for_the_next_search(tmp_path: Path, db: str) -> None:

@@ -234,3 +234,38 @@ def test_options_that_make_no_sense_are_refused() -> None:
         resolve(embeddings=object())
     with pytest.raises(ConfigurationError, match="unknown provider"):
         resolve("nobody")
+
+
+def test_what_came_instead_of_vectors_is_said() -> None:
+    size = 65_537
+
+    async def later() -> list[list[float]]:
+        return [[1.0]]
+
+    coroutine = later()
+    for made, said in (
+        (None, "returned None"),
+        (coroutine, "returned coroutine"),
+        ([5], "but something else"),
+    ):
+        with pytest.raises(EmbeddingError, match=said):
+            CachedEmbedder(Plain(made)).embed_documents(["x"])
+    coroutine.close()
+    with pytest.raises(EmbeddingError, match="no vector of 1 numbers, but one of 2"):
+        CachedEmbedder(Plain([[1.0], [1.0, 2.0]])).embed_documents(["x", "y"])
+    # What no index would take is refused when it comes, not at the first search.
+    with pytest.raises(EmbeddingError, match="a vector has 1 to 65536 dimensions"):
+        CachedEmbedder(Plain([[0.5] * size])).embed_documents(["x"])
+    with pytest.raises(EmbeddingError, match="a vector has 1 to 65536 dimensions"):
+        CachedEmbedder(Plain([0.5] * size)).embed_query("x")
+    assert len(CachedEmbedder(Plain([0.5] * (size - 1))).embed_query("x")) == size - 1
+
+
+def test_bytes_of_another_order_and_complex_numbers_of_numpy() -> None:
+    import numpy
+
+    numbers = numpy.array([[3.0, 4.0]], dtype=">f8")
+    assert CachedEmbedder(Plain(numbers)).embed_documents(["x"]) == [array("f", [3.0, 4.0])]
+    for made in (numpy.array([[3.0, 4.0j]]), [list(numpy.array([3.0, 4.0j]))]):
+        with pytest.raises(EmbeddingError, match="no vector"):
+            CachedEmbedder(Plain(made)).embed_documents(["x"])

@@ -16,6 +16,7 @@ from ai_infra.errors import (
     StorageError,
 )
 from ai_infra.llm.memory.store import MemoryStore
+from ai_infra.llm.session import sqlite
 
 from .processes import sqlite_says
 
@@ -292,3 +293,25 @@ def test_a_file_of_an_older_schema_is_brought_up_with_what_it_holds(tmp_path: Pa
     # The id of an item that was deleted is not used again.
     assert sqlite_says(path, "SELECT id FROM items WHERE key = 'key-51'") == "51"
     assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
+
+
+@pytest.mark.parametrize("what", ["removed", "replaced", "renamed"])
+def test_nothing_is_acknowledged_into_a_file_that_is_gone(tmp_path: Path, what: str) -> None:
+    path, other = tmp_path / "it.db", ours(tmp_path / "other.db")
+    with MemoryStore.sqlite(path) as store, sqlite(path) as sessions:
+        store.put("a", "k", {})
+        sessions.append("s", [{"role": "user", "content": "hi"}])
+        if what == "replaced":
+            os.replace(other, path)
+        elif what == "renamed":
+            path.rename(tmp_path / "moved.db")
+        for each in [*tmp_path.glob("it.db-*"), *([path] if what == "removed" else [])]:
+            each.unlink()
+        for _ in range(2):
+            with pytest.raises(StorageError, match="removed, renamed or replaced"):
+                store.put("a", "lost", {})
+            with pytest.raises(StorageError, match="removed, renamed or replaced"):
+                sessions.append("s", [{"role": "user", "content": "lost"}])
+    with MemoryStore.sqlite(path) as again:
+        assert again.get("a", "lost") is None
+        again.put("a", "k", {})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from array import array
 from typing import Any
 
 import pytest
-from ai_infra._core import VectorIndex
+from ai_infra._core import VectorIndex, float_rows
 from ai_infra.errors import InvalidInputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,3 +122,29 @@ def test_no_input_does_more_than_raise(dimensions: int, calls: list[tuple[list[i
                 call(ids, values)
     for _, score in index.search([1.0] * dimensions, 99):
         assert -1.0 <= score <= 1.0
+
+
+class Half:
+    """A complex number of numpy: as a float it loses its imaginary part."""
+
+    imag = 1.0
+
+    def __float__(self) -> float:
+        return 1.0
+
+
+def test_the_order_of_bytes_is_that_of_the_numbers() -> None:
+    for kind in (ctypes.c_double, ctypes.c_float):
+        for order in ("__ctype_be__", "__ctype_le__"):
+            numbers = (getattr(kind, order) * 3)(0.0, 2.0, 0.0)
+            assert float_rows([numbers]) == ([array("f", [0.0, 2.0, 0.0]).tobytes()], [])
+            index = VectorIndex(3)
+            index.add(1, numbers)
+            assert index.search(numbers) == [(1, 1.0)]
+
+
+def test_a_complex_number_is_no_component() -> None:
+    for number in (Half(), 1j):
+        assert float_rows([[number, 1.0, 1.0], (number,), iter([number])]) == ([None] * 3, [])
+        with pytest.raises(InvalidInputError, match="got list"):
+            filled().add(7, [number, 1.0, 1.0])

@@ -1,6 +1,7 @@
 """The command line: ``ai-infra``.
 
-Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 done in part (``index``: what was left out is
+named), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = _parser(given[0] if given else None).parse_args(given)
     try:
         with warnings_on_one_line():
-            options.run(options)
+            code: int | None = options.run(options)
     except AIInfraError as error:
         print(f"ai-infra: {plain(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ai-infra: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
 
 
 def _parser(command: str | None = None) -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,10 @@ from typing import Any, NamedTuple
 from ai_infra.cli.read import json_lines, read_text
 from ai_infra.errors import ConfigurationError
 
-__all__ = ["Chat", "read_chats"]
+__all__ = ["Chat", "LeftOut", "read_chats"]
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""What JSON can write and no text can hold: half of a character."""
 
 
 class Chat(NamedTuple):
@@ -24,12 +28,20 @@ class Chat(NamedTuple):
     metadata: dict[str, Any]
 
 
-def read_chats(path: str) -> list[Chat]:
-    """The conversations of a file; conversations without a message are left out.
+class LeftOut(NamedTuple):
+    """An entry of a file that is no conversation."""
+
+    name: str
+    reason: str
+
+
+def read_chats(path: str) -> list[Chat | LeftOut]:
+    """The conversations of a file, and what in it is none; conversations without a message are passed over.
 
     Read are: JSON Lines of messages (``session_id`` parts them into conversations, ``date`` says when), JSON Lines of
     conversations (``session_id`` and ``messages``), the same as one JSON list, a single conversation, the
-    ``conversations.json`` of a ChatGPT or Claude export, and the ``.zip`` such an export comes in.
+    ``conversations.json`` of a ChatGPT or Claude export, and the ``.zip`` such an export comes in. Exports hold what
+    their services let through: half a character becomes U+FFFD, and a time that is none is left away.
 
     Raises:
         ConfigurationError: the file cannot be read, or holds nothing of these.
@@ -53,7 +65,7 @@ def _members(path: str) -> Iterator[tuple[str, str]]:
         raise ConfigurationError(f"cannot read {path}: {error}.") from error
 
 
-def _chats(path: str, text: str) -> list[Chat]:
+def _chats(path: str, text: str) -> list[Chat | LeftOut]:
     try:
         document = json.loads(text)
     except RecursionError as error:
@@ -65,13 +77,12 @@ def _chats(path: str, text: str) -> list[Chat]:
         document = document["conversations"]
     rows = document if isinstance(document, list) else [document]
     loose: dict[str, Chat] = {}
-    chats: list[Chat] = []
+    chats: list[Chat | LeftOut] = []
     for at, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise ConfigurationError(
-                f"{path}, entry {at} is {type(row).__name__}, not a conversation or a message."
-            )
-        if isinstance(row.get("mapping"), dict):
+            reason = f"it is {type(row).__name__}, not a conversation or a message"
+            chats.append(LeftOut(f"entry {at}", reason))
+        elif isinstance(row.get("mapping"), dict):
             chats.append(_chatgpt(row, f"{name}-{at}"))
         elif isinstance(row.get("chat_messages"), list):
             chats.append(_claude(row, f"{name}-{at}"))
@@ -80,11 +91,12 @@ def _chats(path: str, text: str) -> list[Chat]:
         elif "role" in row or "type" in row:
             _add(loose, row, name)
         else:
-            raise ConfigurationError(
-                f"{path}, entry {at} is no conversation and no message: it has none of 'role', 'messages', "
-                "'mapping' (ChatGPT) and 'chat_messages' (Claude)."
+            reason = (
+                "it is no conversation and no message: it has none of 'role', 'messages', 'mapping' (ChatGPT) and "
+                "'chat_messages' (Claude), or what it has there is no list"
             )
-    return [chat for chat in [*chats, *loose.values()] if chat.messages]
+            chats.append(LeftOut(f"entry {at}", reason))
+    return [chat for chat in [*chats, *loose.values()] if isinstance(chat, LeftOut) or chat.messages]
 
 
 def _name(path: str, text: str) -> str:
@@ -110,37 +122,59 @@ def _plain(row: Mapping[str, Any], name: str) -> Chat:
 
 
 def _known(**fields: Any) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value not in (None, "")}
+    """The fields of an export that say something."""
+    return {
+        key: _whole(value) if isinstance(value, str) else value
+        for key, value in fields.items()
+        if value not in (None, "") and not (isinstance(value, float) and not math.isfinite(value))
+    }
+
+
+def _whole(text: str) -> str:
+    return _HALF.sub("\ufffd", text)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _id(row: Mapping[str, Any], keys: Iterable[str], name: str) -> str:
+    """The first of these fields that is an id."""
+    return _whole(str(next((row[key] for key in keys if row.get(key)), name)))
 
 
 def _chatgpt(row: Mapping[str, Any], name: str) -> Chat:
     """A tree of messages; the conversation is the way from the present leaf up to the root."""
-    mapping = row["mapping"]
+    mapping = {key: _dict(node) for key, node in row["mapping"].items()}
     at = row.get("current_node")
-    if at not in mapping:
-        parents = {node.get("parent") for node in mapping.values() if isinstance(node, dict)}
-        at = next((key for key in reversed(list(mapping)) if key not in parents), None)
+    if not isinstance(at, str) or at not in mapping:
+        parents = [node.get("parent") for node in mapping.values()]
+        named = {parent for parent in parents if isinstance(parent, str)}
+        at = next((key for key in reversed(list(mapping)) if key not in named), None)
     path: list[Any] = []
-    seen = set()
-    while at in mapping and at not in seen:
+    seen: set[str] = set()
+    while isinstance(at, str) and at in mapping and at not in seen:
         seen.add(at)
-        node = mapping[at]
-        if isinstance(node, dict):
-            path.append(node.get("message"))
-            at = node.get("parent")
+        path.append(mapping[at].get("message"))
+        at = mapping[at].get("parent")
     messages = [message for found in reversed(path) if (message := _chatgpt_message(found))]
     metadata = _known(title=row.get("title"), date=row.get("create_time"), source="chatgpt")
-    return Chat(str(row.get("conversation_id") or row.get("id") or name), messages, metadata)
+    return Chat(_id(row, ("conversation_id", "id"), name), messages, metadata)
 
 
 def _chatgpt_message(found: Any) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         return None
-    author, content = found.get("author") or {}, found.get("content") or {}
-    role = author.get("role")
-    if not isinstance(role, str) or (found.get("metadata") or {}).get("is_visually_hidden_from_conversation"):
+    content, role = _dict(found.get("content")), _dict(found.get("author")).get("role")
+    hidden = _dict(found.get("metadata")).get("is_visually_hidden_from_conversation")
+    if not isinstance(role, str) or hidden:
         return None
-    text = "\n".join(_texts(content.get("parts") or [content.get("text") or content.get("result")])).strip()
+    parts = _list(content.get("parts")) or [content.get("text") or content.get("result")]
+    text = "\n".join(_texts(parts)).strip()
     if not text:
         return None
     return _known(role=role, content=text, timestamp=found.get("create_time"))
@@ -163,10 +197,10 @@ def _claude(row: Mapping[str, Any], name: str) -> Chat:
             continue
         text = found.get("text")
         if not text:
-            text = "\n".join(_texts(p for p in found.get("content") or [] if isinstance(p, dict)))
+            text = "\n".join(_texts(p for p in _list(found.get("content")) if isinstance(p, dict)))
         files = [
             f"[{file['file_name']}]\n{file.get('extracted_content') or ''}".strip()
-            for file in found.get("attachments") or []
+            for file in _list(found.get("attachments"))
             if isinstance(file, dict) and file.get("file_name")
         ]
         role = {"human": "user", "assistant": "assistant"}.get(
@@ -176,4 +210,4 @@ def _claude(row: Mapping[str, Any], name: str) -> Chat:
         if said:
             messages.append(_known(role=role, content=said, timestamp=found.get("created_at")))
     metadata = _known(title=row.get("name"), date=row.get("created_at"), source="claude")
-    return Chat(str(row.get("uuid") or name), messages, metadata)
+    return Chat(_id(row, ("uuid",), name), messages, metadata)

@@ -8,16 +8,20 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ai_infra.cli.chats import Chat, read_chats
+from ai_infra._checks import short
+from ai_infra.cli.chats import Chat, LeftOut, read_chats
 from ai_infra.cli.place import add_place, open_memory
-from ai_infra.cli.terminal import count_of, say
-from ai_infra.errors import AIInfraError, ConfigurationError
+from ai_infra.cli.terminal import count_of, plain, say
+from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.conversation.memory import ConversationMemory
+from ai_infra.llm.conversation.prepare import check_id
 from ai_infra.llm.conversation.result import Indexed
 
 _WIDTH = 24
 _TOGETHER = 64
 """Conversations in a transaction: the disk is waited for once."""
+IN_PART = 3
+"""The exit code when some conversations were left out, and the others indexed."""
 
 
 def register(commands: Any) -> None:
@@ -27,50 +31,74 @@ def register(commands: Any) -> None:
         help="make chats searchable: JSON Lines, a ChatGPT export, a Claude export",
         description="Indexes conversations, offline. Reads JSON Lines of messages (session_id parts them into "
         "conversations), one JSON document, and the conversations.json or .zip of a ChatGPT or Claude export. "
-        "Indexing a file again only writes what changed.",
+        "Indexing a file again only writes what changed. A conversation that cannot be kept is named and left out; "
+        f"the exit code is then {IN_PART}.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file; - for standard input")
     add_place(parser)
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Indexes, with a progress bar on a terminal."""
-    chats = [(path, chat) for path in options.files for chat in read_chats(path)]
-    if not chats:
+def run(options: argparse.Namespace) -> int:
+    """Indexes, with a progress bar on a terminal; answers the exit code."""
+    check_id("user", options.user)
+    found = [(path, chat) for path in options.files for chat in read_chats(path)]
+    chats = [(path, chat) for path, chat in found if isinstance(chat, Chat)]
+    left = [(path, chat) for path, chat in found if isinstance(chat, LeftOut)]
+    if not found:
         raise ConfigurationError(f"no conversation in {', '.join(options.files)}")
+    for path, one in left:
+        _tell(f"{path}, {one.name}", one.reason)
     start = time.perf_counter()
-    changed = messages = 0
+    indexed = changed = messages = 0
     with open_memory(options, must_exist=False) as memory:
         bar = _Bar(len(chats))
         try:
             for number in range(0, len(chats), _TOGETHER):
                 bar.show(number)
-                for done in _store(memory, options.user, chats[number : number + _TOGETHER]):
+                for done in _store(memory, options.user, chats[number : number + _TOGETHER], bar):
+                    indexed += 1
                     messages += done.messages
                     changed += done.changed > 0
             bar.show(len(chats))
             memory.warm(options.user)
         finally:
             bar.clear()
+    if not indexed:
+        raise ConfigurationError("no conversation could be indexed")
     seconds = time.perf_counter() - start
     say(
-        f"{count_of(len(chats), 'conversation')} with {count_of(messages, 'message')}, "
+        f"{count_of(indexed, 'conversation')} with {count_of(messages, 'message')}, "
         f"{changed:,} of them new or changed, in {seconds:.1f} s"
     )
+    if indexed == len(found):
+        return 0
+    _say_error(f"{count_of(len(found) - indexed, 'conversation')} left out, as said above")
+    return IN_PART
 
 
-def _store(memory: ConversationMemory, user: str, chats: Sequence[tuple[str, Chat]]) -> Iterator[Indexed]:
+def _store(
+    memory: ConversationMemory, user: str, chats: Sequence[tuple[str, Chat]], bar: _Bar
+) -> Iterator[Indexed]:
     try:
         yield from memory.index_conversations(user, [chat for _, chat in chats])
         return
-    except AIInfraError:
-        pass  # one of them: those before it are kept, and it is named
+    except InvalidInputError:
+        pass  # one of them: the others are kept, and it is named
     for path, chat in chats:
         try:
             yield memory.index_conversation(user, *chat)
-        except AIInfraError as error:
-            raise type(error)(f"{path}, conversation {chat.session_id!r}: {error}") from error
+        except InvalidInputError as error:
+            bar.clear()
+            _tell(f"{path}, conversation {short(repr(chat.session_id))}", str(error))
+
+
+def _tell(what: str, reason: str) -> None:
+    _say_error(f"{what} was left out: {reason}")
+
+
+def _say_error(text: str) -> None:
+    print(f"ai-infra: {plain(text)}", file=sys.stderr)
 
 
 class _Bar:
@@ -82,8 +110,9 @@ class _Bar:
         self._shown = -1
 
     def show(self, done: int) -> None:
-        filled = done * _WIDTH // self._total
-        percent = done * 100 // self._total
+        total = max(1, self._total)
+        filled = done * _WIDTH // total
+        percent = done * 100 // total
         if self._on and percent != self._shown:
             self._shown = percent
             bar = "█" * filled + "░" * (_WIDTH - filled)

@@ -12,6 +12,9 @@ from ai_infra import _flow
 from ai_infra._core import float_rows
 from ai_infra.errors import EmbeddingError
 
+MAX_DIMENSIONS = 65_536
+"""The largest vector that an index takes."""
+
 Vector: TypeAlias = "array[float]"
 """One embedding: an ``array('f')``. It is a sequence of floats, ``.tobytes()`` is its float32 form, and numpy
 reads it without copying (``numpy.asarray``)."""
@@ -79,7 +82,7 @@ def checked(raw: Any, count: int, dimensions: int | None) -> list[Vector]:
 def checked_row(raw: Any, dimensions: int | None) -> bytes:
     """:func:`checked_rows` of a single vector."""
     (row,), odd = float_rows((raw,))
-    if row and not odd and len(row) == 4 * (dimensions or len(row) // 4):
+    if row and not odd and len(row) == 4 * (dimensions or min(len(row) // 4, MAX_DIMENSIONS)):
         return row
     return checked_rows([raw], 1, dimensions)[0]  # says what is wrong with it
 
@@ -89,6 +92,12 @@ def checked_rows(raw: Any, count: int, dimensions: int | None) -> list[bytes]:
     try:
         given = list(raw)
     except TypeError:
+        if raw is None or hasattr(raw, "__await__"):
+            kind = "None" if raw is None else f"{type(raw).__name__}, which nobody awaited"
+            raise EmbeddingError(
+                f"the embedder returned {kind}, not a vector for each text; a coroutine belongs in aembed_documents",
+                inputs=range(count),
+            ) from None
         given = []
     if len(given) != count:
         missing = range(len(given), count)
@@ -98,7 +107,13 @@ def checked_rows(raw: Any, count: int, dimensions: int | None) -> list[bytes]:
     good = [row for row in rows if row is not None and len(row) == size]
     if len(good) != count or not size:
         wrong = [n for n, row in enumerate(rows) if row is None or len(row) != size or not size]
-        raise EmbeddingError(f"the embedder returned no vector of {size // 4 or 'any'} numbers", inputs=wrong)
+        odd_one = rows[wrong[0]]
+        came = "something else" if odd_one is None else f"one of {len(odd_one) // 4}"
+        raise EmbeddingError(
+            f"the embedder returned no vector of {size // 4 or 'any'} numbers, but {came}", inputs=wrong
+        )
+    if size > 4 * MAX_DIMENSIONS:
+        raise EmbeddingError(f"dimensions is {size // 4}; a vector has 1 to {MAX_DIMENSIONS} dimensions")
     if odd:
         raise EmbeddingError(
             "the embedder returned numbers that are not finite (NaN or infinity)", inputs=odd

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ai_infra._checks import require_count
 from ai_infra._core import Batch as Prepared
 from ai_infra._core import LocalStore, check_query
 from ai_infra._flow import Flow, Threaded, on_thread
@@ -18,6 +19,7 @@ from ai_infra.embeddings.base import Embedder
 from ai_infra.embeddings.cache import cached
 from ai_infra.errors import ConflictError
 from ai_infra.storage.backend import Batch, MemoryItem, Place, Scored, Write
+from ai_infra.storage.local_place import local_place
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024
 REEMBED_ROUNDS = 10
@@ -49,10 +51,11 @@ class LocalBackend:
         embedder: Embedder | None = None,
         switch: bool = False,
     ) -> None:
-        memory = path is None or path == ":memory:"
+        place, wait = local_place(path, timeout)
+        most = require_count(max_value_bytes, "max_value_bytes")
         self._embedder = None if embedder is None else cached(embedder)
         model = None if self._embedder is None else self._embedder.identity
-        self._core = LocalStore(None if memory else path, timeout, max_value_bytes, model, switch)
+        self._core = LocalStore(place, wait, most, model, switch)
 
     def put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         """Write all or none."""

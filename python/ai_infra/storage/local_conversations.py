@@ -11,8 +11,8 @@ from typing import Any
 
 from ai_infra._core import ConversationIndex, LocalConversations
 from ai_infra._flow import Flow, on_thread
-from ai_infra.errors import ConfigurationError
 from ai_infra.storage.conversations import Changes, Head, Picked, Put, State, Stored, Totals, Write
+from ai_infra.storage.local_place import local_place
 
 
 def _stored(row: Any) -> Stored:
@@ -29,10 +29,7 @@ class LocalConversationBackend:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, timeout: float = 30.0) -> None:
-        if path is not None and not isinstance(path, str | os.PathLike):
-            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
-        memory = path is None or path == ":memory:"
-        self._core = LocalConversations(None if memory else path, timeout)
+        self._core = LocalConversations(*local_place(path, timeout))
 
     def put(self, writes: Sequence[Write], model: str, now: int) -> Flow[list[Put]]:
         """Store all or none."""

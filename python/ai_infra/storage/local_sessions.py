@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ai_infra._core import LocalSessions, check_key
 from ai_infra._flow import Call, Flow
-from ai_infra.errors import ConfigurationError
+from ai_infra.storage.local_place import local_place
 from ai_infra.storage.sessions import Expected, Head, Tail, Turn
 
 T = TypeVar("T")
@@ -29,12 +29,10 @@ class LocalSessionBackend:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, timeout: float = 30.0) -> None:
-        if path is not None and not isinstance(path, str | os.PathLike):
-            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
-        memory = path is None or path == ":memory:"
-        self._core = LocalSessions(None if memory else path, timeout)
+        place, wait = local_place(path, timeout)
+        self._core = LocalSessions(place, wait)
         self._elsewhere: Callable[[Callable[[], Any]], Awaitable[Any]] = (
-            _here if memory else asyncio.to_thread
+            _here if place is None else asyncio.to_thread
         )
 
     def _flow(self, call: Callable[[], T]) -> Flow[T]:
@@ -43,7 +41,7 @@ class LocalSessionBackend:
 
     def load(self, session: str, *, ref: int, start: int, last: int) -> Flow[Tail | None]:
         """The session and the end of its log."""
-        check_key(session)
+        check_key(session, "session_id")
 
         def call() -> Tail | None:
             found = self._core.load(session, ref, start, last)
@@ -65,14 +63,14 @@ class LocalSessionBackend:
         now: int,
     ) -> Flow[Head]:
         """Append a turn and set the state."""
-        check_key(session)
-        check_key(turn_id)
+        check_key(session, "session_id")
+        check_key(turn_id, "turn_id")
         rows = list(messages)
         return self._flow(lambda: Head._make(self._core.append(session, expected, turn_id, rows, state, now)))
 
     def turn(self, ref: int, turn_id: str) -> Flow[Turn | None]:
         """One turn."""
-        check_key(turn_id)
+        check_key(turn_id, "turn_id")
 
         def call() -> Turn | None:
             found = self._core.turn(ref, turn_id)
@@ -86,7 +84,7 @@ class LocalSessionBackend:
 
     def fork(self, ref: int, target: str, end: int, state: str | None, now: int) -> Flow[Head | None]:
         """Make a session of the beginning of another."""
-        check_key(target)
+        check_key(target, "session_id")
 
         def call() -> Head | None:
             found = self._core.fork(ref, target, end, state, now)
@@ -96,13 +94,15 @@ class LocalSessionBackend:
 
     def list(self, *, prefix: str, limit: int | None, offset: int) -> Flow[list[tuple[str, Head]]]:
         """Sessions, the one changed last first."""
+        if prefix:
+            check_key(prefix, "prefix")
         return self._flow(
             lambda: [(id_, Head._make(row)) for id_, row in self._core.list(prefix, limit, offset)]
         )
 
     def delete(self, session: str) -> Flow[bool]:
         """Delete a session."""
-        check_key(session)
+        check_key(session, "session_id")
         return self._flow(lambda: self._core.delete(session))
 
     def close(self) -> Flow[None]:

@@ -37,6 +37,7 @@ from ai_infra.errors import (
 )
 from ai_infra.llm.session import SessionStore
 from ai_infra.storage.sessions import NEW, SessionBackend
+from ai_infra.testing.contract.harness import Masked
 
 USER = {"role": "user", "content": "Hi, I'm Bob"}
 ANSWER = {"role": "assistant", "content": "Hello Bob"}
@@ -176,6 +177,15 @@ class SessionContract(ABC):
         assert [info.id for info in sessions.list(prefix="a_")] == ["a_"]
         assert sessions.delete("a")
         assert len(sessions.list()) == len(ids) - 1
+
+    def test_a_subclass_of_str_is_its_text(self, sessions: Any) -> None:
+        """The session and the turn are those of the text."""
+        sessions.append(Masked("s"), [USER], turn_id=Masked("t"))
+        sessions.append("s", [USER], turn_id="t")
+        assert [(one.id, one.messages) for one in sessions.list(prefix=Masked("s"))] == [("s", 1)]
+        assert sessions.fork(Masked("s"), Masked("copy")).messages == 1
+        assert sessions.delete(Masked("s"))
+        assert [one.id for one in sessions.list()] == ["copy"]
 
     def test_the_newest_is_listed_first(self, face: str, tmp_path: Path) -> None:
         """By the last change, then by id; with limit and offset."""

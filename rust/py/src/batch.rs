@@ -92,7 +92,7 @@ pub fn check<'py>(
     let mut put = || {
         Ok(PutRow {
             namespace: checker.namespace(&namespace)?,
-            key: validate::key(&key)?,
+            key: validate::key(&key, "key")?,
             value: checker.value(&value)?,
             expires_at,
             expected,

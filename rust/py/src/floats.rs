@@ -1,10 +1,10 @@
 //! The vectors that an embedder returned, whatever they are made of, as the bytes of f32 values.
 
-use pyo3::buffer::PyBuffer;
+use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyComplex, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::items::items;
 
@@ -50,11 +50,11 @@ fn read(value: &Bound<'_, PyAny>, out: &mut Vec<f32>) -> PyResult<bool> {
         all(tuple, out)
     } else if text(value) {
         return Ok(false);
-    } else if let Ok(buffer) = PyBuffer::<f32>::get(value) {
+    } else if let Some(buffer) = lent::<f32>(value) {
         let start = out.len();
         out.resize(start + buffer.item_count(), 0.0);
         buffer.copy_to_slice(value.py(), out.get_mut(start..).unwrap_or_default())
-    } else if let Ok(buffer) = PyBuffer::<f64>::get(value)
+    } else if let Some(buffer) = lent::<f64>(value)
         && buffer.dimensions() == 1
     {
         buffer.to_vec(value.py()).map(|numbers| out.extend(numbers.into_iter().map(|number| number as f32)))
@@ -102,8 +102,29 @@ fn all(tuple: &Bound<'_, PyTuple>, out: &mut Vec<f32>) -> PyResult<()> {
 }
 
 fn push(number: &Bound<'_, PyAny>, out: &mut Vec<f32>) -> PyResult<()> {
-    out.push(number.extract::<f64>()? as f32);
+    out.push(real(number)? as f32);
     Ok(())
+}
+
+/// A number. A complex one of numpy would become a float by losing its imaginary part, which may be all there is.
+pub fn real(number: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if !number.is_instance_of::<PyFloat>()
+        && !number.is_instance_of::<PyInt>()
+        && (number.is_instance_of::<PyComplex>()
+            || number.getattr("imag").and_then(|imaginary| imaginary.is_truthy()).unwrap_or(false))
+    {
+        return Err(PyTypeError::new_err("a complex number is no component of a vector"));
+    }
+    number.extract()
+}
+
+/// The buffer of an object, if it holds such numbers as this machine reads them; PyO3 does not look at their order of
+/// bytes.
+pub fn lent<T: Element>(object: &Bound<'_, PyAny>) -> Option<PyBuffer<T>> {
+    const FOREIGN: &[u8] = if cfg!(target_endian = "little") { b">!" } else { b"<" };
+    let buffer = PyBuffer::<T>::get(object).ok()?;
+    let order = buffer.format().to_bytes().first();
+    order.is_none_or(|order| !FOREIGN.contains(order)).then_some(buffer)
 }
 
 fn text(value: &Bound<'_, PyAny>) -> bool {

@@ -49,7 +49,7 @@ mod _core {
     #[pymodule_export]
     use crate::sessions::LocalSessions;
     #[pymodule_export]
-    use crate::store::{LocalStore, after_fork, before_fork};
+    use crate::store::{LocalStore, after_fork, before_fork, is_database};
     #[pymodule_export]
     use crate::tokens::{Encoding, count_approximate};
     #[pymodule_export]

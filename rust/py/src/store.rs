@@ -66,6 +66,12 @@ pub fn after_fork() {
     store::after_fork();
 }
 
+/// Whether a file is a SQLite database, ours or another's; false where it cannot be read.
+#[pyfunction]
+pub fn is_database(py: Python<'_>, path: PathBuf) -> bool {
+    py.detach(|| store::is_database(&path))
+}
+
 #[pymethods]
 impl LocalStore {
     /// Opens the file at `path`, or memory when there is none. `model` names the embedder, None is the built-in
@@ -321,7 +327,9 @@ impl LocalStore {
 }
 
 fn places(keys: &[Place<'_>]) -> Result<Vec<(Namespace, String)>> {
-    keys.iter().map(|(namespace, key)| Ok((validate::namespace(namespace)?, validate::key(key)?))).collect()
+    keys.iter()
+        .map(|(namespace, key)| Ok((validate::namespace(namespace)?, validate::key(key, "key")?)))
+        .collect()
 }
 
 fn listing(

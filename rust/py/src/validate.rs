@@ -94,10 +94,12 @@ fn write_int(int: &Bound<'_, PyInt>, out: &mut Writer) -> Result<()> {
 }
 
 fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value
-        .get_type()
-        .name()
-        .map_or_else(|_| "an object".to_owned(), |name| format!("an object of type {name}"))
+    let kind = value.get_type();
+    match (kind.module(), kind.name()) {
+        (Ok(module), Ok(name)) if module != "builtins" => format!("an object of type {module}.{name}"),
+        (_, Ok(name)) => format!("an object of type {name}"),
+        _ => "an object".to_owned(),
+    }
 }
 
 /// The items of a batch, checked one after another with the same buffer.
@@ -141,13 +143,13 @@ impl<'py> Items<'py> {
     }
 }
 
-/// A checked key.
-pub fn key(value: &Bound<'_, PyAny>) -> Result<String> {
+/// A checked key, or an id that obeys the same rules. Of a subclass of `str` the text itself, not what it prints.
+pub fn key(value: &Bound<'_, PyAny>, name: &str) -> Result<String> {
     let Ok(string) = value.cast::<PyString>() else {
-        return Err(Error::InvalidInput(format!("the key is {}; keys are strings", type_name(value))));
+        return Err(Error::InvalidInput(format!("the {name} is {}; pass a string", type_name(value))));
     };
-    let key = text(string, || "the key".to_owned())?;
-    store::check_key(key)?;
+    let key = text(string, || format!("the {name}"))?;
+    store::check_key(key, name)?;
     Ok(key.to_owned())
 }
 
@@ -215,10 +217,11 @@ pub fn canonical_filter(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Op
     Ok(filter(Some(value)).map_err(|error| to_py(py, error))?.map(|filter| filter.json().to_owned()))
 }
 
-/// Refuses what is no key.
+/// A key, or an id that obeys the same rules, checked: its text as a plain `str`. `name` is what errors call it.
 #[pyfunction]
-pub fn check_key(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    key(value).map(drop).map_err(|error| to_py(py, error))
+#[pyo3(signature = (value, name="key"))]
+pub fn check_key(py: Python<'_>, value: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
+    key(value, name).map_err(|error| to_py(py, error))
 }
 
 /// The parts of a namespace, checked.

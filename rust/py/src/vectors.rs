@@ -9,6 +9,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 
 use crate::error::to_py;
+use crate::floats::{lent, real};
 use crate::items::items;
 
 /// Bytes of vectors below which a scan is shorter than giving the GIL away and taking it back
@@ -22,17 +23,28 @@ enum Numbers {
     List(Vec<f32>),
 }
 
+/// A component of a vector.
+struct Real(f32);
+
+impl FromPyObject<'_, '_> for Real {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        real(&object).map(|number| Self(number as f32))
+    }
+}
+
 impl Numbers {
     fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let refuse = |message: String| to_py(object.py(), Error::InvalidInput(message));
         let contiguous = |yes: bool| {
             if yes { Ok(()) } else { Err(refuse("the buffer is not C-contiguous; copy it first".to_owned())) }
         };
-        if let Ok(buffer) = PyBuffer::<f32>::get(object) {
+        if let Some(buffer) = lent::<f32>(object) {
             contiguous(buffer.is_c_contiguous())?;
             return Ok(Self::F32(buffer));
         }
-        if let Ok(buffer) = PyBuffer::<f64>::get(object) {
+        if let Some(buffer) = lent::<f64>(object) {
             contiguous(buffer.is_c_contiguous())?;
             return Ok(Self::F64(buffer));
         }
@@ -47,7 +59,8 @@ impl Numbers {
             }
             return Ok(Self::List(values.iter().map(|b| f32::from_ne_bytes(*b)).collect()));
         }
-        items(object).map(Self::List).map_err(|_| {
+        let numbers: PyResult<Vec<Real>> = items(object);
+        numbers.map(|numbers| Self::List(numbers.into_iter().map(|number| number.0).collect())).map_err(|_| {
             let name = object.get_type().name().map_or_else(|_| "another type".to_owned(), |name| name.to_string());
             refuse(format!(
                 "a vector is a list of floats, bytes of f32 values, or a contiguous buffer of f32 or f64; got {name}"
@@ -103,10 +116,10 @@ fn copy<T: pyo3::buffer::Element>(
 /// Ids lent by Python: a contiguous buffer of u64 or i64, or a list of ints.
 fn ids(object: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
     let py = object.py();
-    if let Ok(buffer) = PyBuffer::<u64>::get(object) {
+    if let Some(buffer) = lent::<u64>(object) {
         return buffer.to_vec(py);
     }
-    if let Ok(buffer) = PyBuffer::<i64>::get(object) {
+    if let Some(buffer) = lent::<i64>(object) {
         return buffer
             .to_vec(py)?
             .into_iter()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from ai_infra._checks import shown
 from ai_infra.errors import InvalidInputError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,7 +75,7 @@ def span_of(value: object) -> Span | None:
 
 
 def _number(value: float) -> Span | None:
-    if not math.isfinite(value) or value < 100_000_000:  # before 1973: more likely no time at all
+    if not value >= 100_000_000:  # NaN, or before 1973: more likely no time at all
         return None
     # Seconds until the year 5138; what is larger is counted in smaller units.
     for end, scale in ((1e11, _SECOND), (1e14, 1_000), (1e17, 1)):
@@ -172,6 +172,6 @@ def bound(name: str, value: object) -> int | None:
     span = span_of(value)
     if span is None:
         raise InvalidInputError(
-            f"{name}={value!r} tells no time; pass a datetime, a date, or text such as '2025-01-15'"
+            f"{name}={shown(value)} tells no time; pass a datetime, a date, or text such as '2025-01-15'"
         )
     return span.start

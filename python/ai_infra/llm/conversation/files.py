@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
-from typing import IO, Any
+from typing import Any
 
+from ai_infra._checks import shown
 from ai_infra._core import canonical_json
+from ai_infra._files import Source, one_line, read_lines, write_lines
 from ai_infra._flow import Flow, on_thread
-from ai_infra.errors import ConfigurationError, InvalidInputError
+from ai_infra.errors import InvalidInputError
 from ai_infra.llm.conversation.dates import Span
 from ai_infra.llm.conversation.flows import ConversationFlows
 from ai_infra.llm.conversation.prepare import MAX_MESSAGE_BYTES, Prepared, check_id, prepare
 from ai_infra.storage.conversations import Head, Write
 
-_LINE_BREAKERS = (("\x85", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
+_LEAST, _MOST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""Microseconds since 1970: the years 1 to 9999, which a datetime can say."""
 _TIMES = ("starts", "ends", "created_at", "updated_at", "summarized")
 
 
@@ -30,11 +31,11 @@ class ConversationFiles(ConversationFlows):
             stored = yield from self._backend.get(head.user_id, head.session_id)
             if stored is not None:
                 lines.append(_line_of(stored.head, stored.messages))
-        yield from on_thread(lambda: _write_lines(target, lines))
+        yield from on_thread(lambda: write_lines(target, lines))
         return len(lines)
 
-    def _import(self, source: Any) -> Flow[int]:
-        rows = yield from on_thread(lambda: _read(source))
+    def _import(self, source: Source) -> Flow[int]:
+        rows = yield from on_thread(lambda: [_row(number, line) for number, line in read_lines(source)])
         writes: list[Write] = []
         for ready, summary, summarized, restored in rows:
             state = yield from self._backend.state(ready.user_id)
@@ -60,40 +61,12 @@ def _line_of(head: Head, messages: list[str]) -> str:
         ensure_ascii=False,
     )
     # Metadata and messages go out as the very text that is stored.
-    line = f'{ids[:-1]}, "metadata": {head.metadata}, "messages": [{", ".join(messages)}], {rest[1:]}\n'
-    for breaker, escape in _LINE_BREAKERS:
-        line = line.replace(breaker, escape)
-    return line
-
-
-def _write_lines(target: str | os.PathLike[str] | IO[str], lines: list[str]) -> None:
-    if isinstance(target, str | os.PathLike):
-        try:
-            with open(target, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(lines)
-        except OSError as error:
-            raise ConfigurationError(f"cannot write {target!s}: {error.strerror or error}") from error
-    else:
-        target.writelines(lines)
+    return one_line(
+        f'{ids[:-1]}, "metadata": {head.metadata}, "messages": [{", ".join(messages)}], {rest[1:]}'
+    )
 
 
 Row = tuple[Prepared, str | None, int, tuple[int, int] | None]
-
-
-def _read(source: str | os.PathLike[str] | Iterable[str]) -> list[Row]:
-    if isinstance(source, str | os.PathLike):
-        try:
-            with open(source, encoding="utf-8") as file:
-                return _rows(file)
-        except OSError as error:
-            raise ConfigurationError(f"cannot read {source!s}: {error.strerror or error}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigurationError(f"{source!s} is not UTF-8 text (byte {error.start})") from error
-    return _rows(source)
-
-
-def _rows(lines: Iterable[str]) -> list[Row]:
-    return [_row(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _row(number: int, line: str) -> Row:
@@ -107,9 +80,9 @@ def _row(number: int, line: str) -> Row:
         )
     for name in _TIMES:
         value = entry.get(name)
-        if value is not None and (type(value) is not int or not -(2**62) < value < 2**62):
+        if value is not None and (type(value) is not int or not _LEAST <= value <= _MOST):
             raise InvalidInputError(
-                f"line {number}: {name}={value!r} is no whole number; nothing was imported"
+                f"line {number}: {name}={shown(value)} is no whole number, or out of range; nothing was imported"
             )
     summary = entry.get("summary")
     if summary is not None and not isinstance(summary, str):

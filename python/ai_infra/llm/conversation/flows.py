@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ai_infra._checks import check_score, micros_of, shown
 from ai_infra._core import (
     canonical_filter,
     check_query,
@@ -60,7 +60,6 @@ class ConversationFlows:
         self._summaries = summaries
         self._owned: list[Any] = [embedder] if owns_embedder else []
         self._clock = clock
-        message_chunks([], chunk_size, chunk_overlap)  # refuses sizes that make no chunks
         name = None if self._embedder is None else self._embedder.identity
         self._indexes = Indexes(lambda: UserIndex(chunk_size, chunk_overlap, name), index_memory)
 
@@ -69,7 +68,7 @@ class ConversationFlows:
         return local_model() if self._embedder is None else self._embedder.identity
 
     def _now(self) -> int:
-        return round(self._clock() * 1_000_000)
+        return micros_of(self._clock)
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -172,12 +171,11 @@ class ConversationFlows:
         metadata: Any,
     ) -> Flow[list[SearchResult]]:
         user = check_id("user_id", user_id)
-        if session_id is not None:
-            check_id("session_id", session_id)
+        session = None if session_id is None else check_id("session_id", session_id)
         check_query("q", query, metadata)
         count = check_count("limit", limit)
         least = check_score(min_score)
-        accept = _accept(session_id, bound("after", after), bound("before", before), metadata)
+        accept = _accept(session, bound("after", after), bound("before", before), metadata)
         state = yield from self._backend.state(user)
         if not state.ref or not count:
             return []
@@ -382,14 +380,5 @@ def check_count(name: str, value: Any) -> int:
         InvalidInputError: it is no whole number of 0 or more.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise InvalidInputError(f"{name}={value!r} is no whole number from 0 to {2**31 - 1}")
+        raise InvalidInputError(f"{name}={shown(value)} is no whole number from 0 to {2**31 - 1}")
     return int(value)
-
-
-def check_score(value: Any) -> float | None:
-    """A least score that a user passed."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise InvalidInputError(f"min_score={value!r} is no number; scores go from 0 to 1")
-    return float(value)

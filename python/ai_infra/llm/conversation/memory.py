@@ -12,7 +12,7 @@ from typing import IO, Any, Literal
 
 from ai_infra._flow import Closing, arun, run
 from ai_infra.llm.conversation.files import ConversationFiles
-from ai_infra.llm.conversation.open import open_backend, open_embedder
+from ai_infra.llm.conversation.open import check_sizes, open_backend, open_embedder
 from ai_infra.llm.conversation.result import Conversation, Indexed, SearchResult, Stats
 from ai_infra.llm.conversation.summary import Summaries
 from ai_infra.storage.conversations import ConversationBackend
@@ -38,6 +38,9 @@ class ConversationMemory(ConversationFiles, Closing):
             :class:`~ai_infra.storage.conversations.ConversationBackend`.
         path: the file; it may also hold a ``MemoryStore`` and sessions.
         connection_string: of the server.
+        schema: with ``"postgres"``: where the tables are (``"ai_infra"``).
+        tenant: with ``"postgres"``: whose conversations these are; a memory sees no other tenant's.
+        row_level_security: with ``"postgres"``: let the database isolate the tenant, too; see ``docs/postgres.md``.
         embedding_provider: ``"openai"`` or another provider's name, ``"local"`` for the built-in embedder (default).
         embedding_model: a model of the provider.
         embedding_dimensions: the size of its vectors, where the model lets one choose.
@@ -53,7 +56,7 @@ class ConversationMemory(ConversationFiles, Closing):
     Raises:
         ConfigurationError: options that contradict each other, a directory, or a folder that does not exist.
         StorageCorruptError: the file is foreign, damaged or written by a newer version; it is untouched.
-        InvalidInputError: sizes that make no chunks.
+        InvalidInputError: sizes that make no chunks, or are no whole numbers.
     """
 
     def __init__(
@@ -62,6 +65,9 @@ class ConversationMemory(ConversationFiles, Closing):
         *,
         path: str | os.PathLike[str] | None = None,
         connection_string: str | None = None,
+        schema: str | None = None,
+        tenant: str | None = None,
+        row_level_security: bool | None = None,
         embedding_provider: str | None = None,
         embedding_model: str | None = None,
         embedding_dimensions: int | None = None,
@@ -75,11 +81,20 @@ class ConversationMemory(ConversationFiles, Closing):
         timeout: float = 30.0,
         index_memory: int = 512 * 2**20,
     ) -> None:
+        check_sizes(chunk_size, chunk_overlap, index_memory)
         embedder = open_embedder(
             embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
         )
         super().__init__(
-            open_backend(backend, path, connection_string, timeout),
+            open_backend(
+                backend,
+                path,
+                connection_string,
+                timeout,
+                schema=schema,
+                tenant=tenant,
+                row_level_security=row_level_security,
+            ),
             embedder,
             chunk_size=chunk_size,
             chunk_overlap=chunk_overlap,

@@ -7,6 +7,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
+from ai_infra._checks import require_count
+from ai_infra._core import message_chunks
 from ai_infra.embeddings.base import Embedder
 from ai_infra.errors import ConfigurationError
 from ai_infra.storage.conversations import ConversationBackend
@@ -15,24 +17,42 @@ from ai_infra.storage.local_conversations import LocalConversationBackend
 _POSTGRES = "ai_infra.storage.postgres.conversations"
 
 
+def check_sizes(chunk_size: object, chunk_overlap: object, index_memory: object) -> None:
+    """Refuse sizes that make no chunks, before anything is opened.
+
+    Raises:
+        InvalidInputError: a size is no whole number, or they contradict each other.
+    """
+    size, overlap = (
+        require_count(chunk_size, "chunk_size"),
+        require_count(chunk_overlap, "chunk_overlap", least=0),
+    )
+    require_count(index_memory, "index_memory", least=0)
+    message_chunks([], size, overlap)
+
+
 def open_backend(
     backend: str | ConversationBackend,
     path: str | os.PathLike[str] | None,
     connection_string: str | None,
     timeout: float,
+    **of_postgres: Any,
 ) -> ConversationBackend:
-    """The backend that these options name.
+    """The backend that these options name; of those of PostgreSQL alone, the ones that are not None.
 
     Raises:
         ConfigurationError: options that are missing, or belong to another backend.
         StorageError: the file or the server cannot be opened; see :class:`MemoryStore`.
     """
+    of_postgres = {name: value for name, value in of_postgres.items() if value is not None}
+    here = repr(backend) if isinstance(backend, str) else f"a {type(backend).__name__}, which has its own"
+    if path is not None and backend != "sqlite":
+        raise ConfigurationError(f"path= belongs to backend='sqlite', not to {here}")
+    if backend != "postgres":
+        for name in (*(["connection_string"] if connection_string is not None else []), *of_postgres):
+            raise ConfigurationError(f"{name}= belongs to backend='postgres', not to {here}")
     if not isinstance(backend, str):
         return backend
-    if path is not None and backend != "sqlite":
-        raise ConfigurationError(f"path= belongs to backend='sqlite', not to {backend!r}")
-    if connection_string is not None and backend != "postgres":
-        raise ConfigurationError(f"connection_string= belongs to backend='postgres', not to {backend!r}")
     if backend == "memory":
         return LocalConversationBackend(timeout=timeout)
     if backend == "sqlite":
@@ -50,7 +70,8 @@ def open_backend(
             )
         room: Any = import_module(_POSTGRES)
         return cast(
-            "ConversationBackend", room.PostgresConversationBackend(connection_string, timeout=timeout)
+            "ConversationBackend",
+            room.PostgresConversationBackend(connection_string, timeout=timeout, **of_postgres),
         )
     raise ConfigurationError(f"backend={backend!r} is none; there are 'memory', 'sqlite' and 'postgres'")
 

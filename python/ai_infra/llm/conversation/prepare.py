@@ -37,18 +37,12 @@ class Prepared(NamedTuple):
 
 
 def check_id(name: str, value: object) -> str:
-    """An id that a user passed: text, not empty, without NUL and lone surrogates.
+    """The text of an id that a user passed, as a plain string: not empty, without NUL and lone surrogates.
 
     Raises:
         InvalidInputError: it is not; one of its subclasses says what is wrong.
     """
-    if not isinstance(value, str):
-        raise InvalidInputError(f"{name} is {type(value).__name__}; ids are text")
-    try:
-        check_key(value)
-    except InvalidInputError as error:
-        raise type(error)(f"{name}: {error}") from None
-    return str(value)
+    return check_key(value, name)
 
 
 def prepare(user_id: object, session_id: object, messages: Iterable[Any], metadata: object) -> Prepared:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from ai_infra._checks import require_text
 from ai_infra.errors import AIInfraError, InvalidInputError
 from ai_infra.llm.conversation.flows import check_count
 from ai_infra.llm.conversation.memory import ConversationMemory
@@ -89,6 +90,8 @@ def _checked(user_id: object, limit: object) -> tuple[str, int]:
 
 
 def _tool(function: Any, name: str, description: str) -> Tool:
+    require_text(name, "name")
+    require_text(description, "description")
     function.__doc__ = f"{description}\n\nArgs:\n    query: {_QUERY}"
     return Tool(function, name=name, description=description)
 

@@ -103,8 +103,10 @@ class MemoryStore(OpensPostgres, ScopedMemory, WholeStore):
             StorageError: the file is read-only or cannot be opened.
             EmbeddingMismatchError: the store holds another embedder's vectors.
         """
-        if not isinstance(path, str | os.PathLike):
-            raise ConfigurationError(f"path={path!r} is no path; pass a str or a Path")
+        if path is None:
+            raise ConfigurationError(
+                "path=None is no path; pass a str or a Path, or use MemoryStore() for memory"
+            )
         embedder = resolve_embedder(
             embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
         )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from ai_infra._checks import check_score, micros_of, shown
 from ai_infra._flow import Flow
 from ai_infra.errors import InvalidInputError
 from ai_infra.llm.memory.store_items import MemoryItem, ScoredItem
@@ -37,9 +38,9 @@ def check_limit(name: str, value: Any, *, optional: bool = False) -> int | None:
     if optional and value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidInputError(f"{name}={value!r} is no whole number")
+        raise InvalidInputError(f"{name}={shown(value)} is no whole number")
     if not 0 <= value < 2**31:
-        raise InvalidInputError(f"{name}={value} is out of range; pass 0 to {2**31 - 1}")
+        raise InvalidInputError(f"{name}={shown(value)} is out of range; pass 0 to {2**31 - 1}")
     return int(value)
 
 
@@ -49,7 +50,7 @@ def check_version(value: Any) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
         raise InvalidInputError(
-            f"expected_version={value!r} is no version; pass item.version, or 0 for a new item"
+            f"expected_version={shown(value)} is no version; pass item.version, or 0 for a new item"
         )
     return int(value)
 
@@ -61,10 +62,10 @@ def ttl_seconds(ttl: Any) -> float | None:
     if isinstance(ttl, timedelta):
         ttl = ttl.total_seconds()
     if isinstance(ttl, bool) or not isinstance(ttl, int | float):
-        raise InvalidInputError(f"ttl={ttl!r} is no number of seconds")
+        raise InvalidInputError(f"ttl={shown(ttl)} is no number of seconds")
     if not 0 < ttl <= MAX_TTL or math.isnan(ttl):
         raise InvalidInputError(
-            f"ttl={ttl!r} is out of range; pass seconds above 0 and up to 100 years, or None to keep the item"
+            f"ttl={shown(ttl)} is out of range; pass seconds above 0 and up to 100 years, or None to keep the item"
         )
     return float(ttl)
 
@@ -78,7 +79,7 @@ class StoreFlows:
         self._writes = 0
 
     def _now(self) -> int:
-        return round(self._clock() * 1_000_000)
+        return micros_of(self._clock)
 
     def _expiry(self, ttl: Any, now: int) -> int | None:
         seconds = ttl_seconds(ttl)
@@ -143,17 +144,14 @@ class StoreFlows:
     def _search(
         self, namespace: Any, query: Any, limit: Any, filter: Any, recursive: bool, min_score: Any
     ) -> Flow[list[ScoredItem]]:
-        if min_score is not None and (
-            isinstance(min_score, bool) or not isinstance(min_score, int | float) or math.isnan(min_score)
-        ):
-            raise InvalidInputError(f"min_score={min_score!r} is no number; scores go from 0 to 1")
+        least = check_score(min_score)
         found = yield from self._backend.search(
             namespace,
             query,
             recursive=recursive,
             filter=filter,
             limit=check_limit("limit", limit) or 0,
-            min_score=None if min_score is None else float(min_score),
+            min_score=least,
             now=self._now(),
         )
         return list(map(_scored, found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ai_infra._checks import shown
 from ai_infra._core import check_key
 from ai_infra._flow import Call, Flow
 from ai_infra.errors import ConfigurationError, StorageClosedError
@@ -103,6 +104,5 @@ def _check_tenant(tenant: Any) -> str:
     if isinstance(tenant, str) and not tenant:
         return ""
     if not isinstance(tenant, str) or len(tenant.encode("utf-8", "replace")) > 128:
-        raise ConfigurationError(f"tenant={tenant!r} is no name of up to 128 bytes")
-    check_key(tenant)
-    return tenant
+        raise ConfigurationError(f"tenant={shown(tenant)} is no name of up to 128 bytes")
+    return check_key(tenant, "tenant")

@@ -22,7 +22,7 @@ class PostgresSessionBackend(PostgresBase):
 
     def load(self, session: str, *, ref: int, start: int, last: int) -> Flow[Tail | None]:
         """The session and the end of its log, in one round trip."""
-        check_key(session)
+        session = check_key(session, "session_id")
         rows = yield from self._ask(
             self._sql["load"], {"id": session, "ref": ref, "start": start, "last": last}
         )
@@ -43,8 +43,8 @@ class PostgresSessionBackend(PostgresBase):
         now: int,
     ) -> Flow[Head]:
         """Append a turn and set the state: one statement, all or nothing."""
-        check_key(session)
-        check_key(turn_id)
+        session = check_key(session, "session_id")
+        turn_id = check_key(turn_id, "turn_id")
         parameters = {
             "tenant": self._tenant,
             "id": session,
@@ -69,7 +69,7 @@ class PostgresSessionBackend(PostgresBase):
 
     def turn(self, ref: int, turn_id: str) -> Flow[Turn | None]:
         """One turn."""
-        check_key(turn_id)
+        turn_id = check_key(turn_id, "turn_id")
         rows = yield from self._ask(self._sql["turn"], {"ref": ref, "turn": turn_id})
         return Turn._make(rows[0]) if rows else None
 
@@ -80,7 +80,7 @@ class PostgresSessionBackend(PostgresBase):
 
     def fork(self, ref: int, target: str, end: int, state: str | None, now: int) -> Flow[Head | None]:
         """Make a session of the beginning of another."""
-        check_key(target)
+        target = check_key(target, "session_id")
         parameters = {
             "tenant": self._tenant,
             "id": target,
@@ -106,13 +106,13 @@ class PostgresSessionBackend(PostgresBase):
     def list(self, *, prefix: str, limit: int | None, offset: int) -> Flow[list[tuple[str, Head]]]:
         """Sessions, the one changed last first."""
         if prefix:
-            check_key(prefix)
+            prefix = check_key(prefix, "prefix")
         rows = yield from self._ask(self._sql["list"], {"prefix": prefix, "limit": limit, "offset": offset})
         return [(row[0], Head._make(row[1:])) for row in rows]
 
     def delete(self, session: str) -> Flow[bool]:
         """Delete a session."""
-        check_key(session)
+        session = check_key(session, "session_id")
 
         def script() -> Script[bool]:
             rows = yield Ask(self._sql["delete"], {"tenant": self._tenant, "id": session})

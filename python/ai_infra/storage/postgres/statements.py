@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from ai_infra._checks import shown
 from ai_infra.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,12 +51,13 @@ def check_schema(name: Any) -> str:
         not isinstance(name, str)
         or not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name)
         or name.startswith("pg_")
+        or name == "information_schema"
     ):
         raise ConfigurationError(
-            f"schema={name!r} is no schema name; use up to 63 of a-z, 0-9 and _, not beginning with a "
-            "digit or pg_"
+            f"schema={shown(name)} is no schema name; use up to 63 of a-z, 0-9 and _, not beginning with a "
+            "digit or pg_, and not information_schema"
         )
-    return name
+    return str.__str__(name)
 
 
 class Statements:

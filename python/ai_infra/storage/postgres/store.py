@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ai_infra._checks import require_count
 from ai_infra._core import canonical_json, check_key, check_namespace
 from ai_infra._flow import Flow
 from ai_infra.errors import (
@@ -34,6 +35,10 @@ class Ready(NamedTuple):
     write: Write
 
 
+Run = list[Ready]
+"""Writes to one place, in order, that one row of a statement does: the last one, counting all."""
+
+
 class PostgresBackend(SearchBackend):
     """Items in a PostgreSQL database; further arguments as for ``SearchBackend``.
 
@@ -44,18 +49,17 @@ class PostgresBackend(SearchBackend):
 
     def __init__(self, dsn: str, *, max_value_bytes: int = MAX_VALUE_BYTES, **options: Any) -> None:
         super().__init__(dsn, **options)
-        self._max_value_bytes = max_value_bytes
+        self._max_value_bytes = require_count(max_value_bytes, "max_value_bytes")
 
     # Writing ------------------------------------------------------------------------------------------------
 
     def put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         """Write all or none."""
         ready = self._check(writes)
-        waves = _waves(ready)
         asks = [
-            (name, group, self._ask_put(name, group, now))
-            for wave in waves
-            for name, group in _kinds(wave).items()
+            (name, runs, self._ask_put(name, runs, now))
+            for wave in _waves(ready)
+            for name, runs in _kinds(wave).items()
         ]
         vectors: list[Any] = []
         yield from self._adopt()
@@ -65,30 +69,31 @@ class PostgresBackend(SearchBackend):
 
         def script() -> Script[list[Any]]:
             answers = []
-            for _, group, statement in asks:
+            for _, runs, statement in asks:
                 rows = yield statement
-                if len(rows) < len(group):
-                    yield from self._conflict(group, rows, now)
-                answers.append((group, rows))
+                if len(rows) < len(runs):
+                    yield from self._conflict(runs, rows, now)
+                answers.append((runs, rows))
             if vectors:
                 yield from self._write_vectors([(item.ns, item.key) for item in ready], vectors)
             return answers
 
         answers: list[Any] = []
-        if vectors and len(asks) == 1 and asks[0][0] == "put" and None not in vectors:
+        once = len(asks) == 1 and asks[0][0] == "put" and len(asks[0][1]) == len(ready)
+        if vectors and once and None not in vectors:
             # The usual case in one statement; it writes nothing where the schema holds other vectors, or none yet.
             rows = yield from self._put_embedded(asks[0][2], vectors)
             answers = [(asks[0][1], rows)] if rows else []
         if not answers:
             answers = yield from self._work(script, atomic=atomic)
         done: dict[int, MemoryItem] = {}
-        for group, rows in answers:
+        for runs, rows in answers:
             stamps = {(ns, key): stamp for ns, key, *stamp in rows}
-            for item in group:
-                created, updated, expires, version = stamps[item.ns, item.key]
-                done[id(item)] = MemoryItem(
-                    decode(item.ns), item.key, item.json, created, updated, expires, version
-                )
+            for run in runs:
+                last = stamps[run[-1].ns, run[-1].key]
+                for after, item in enumerate(reversed(run)):
+                    times = _stamp(item, last, after, now)
+                    done[id(item)] = MemoryItem(decode(item.ns), item.key, item.json, *times)
         return [done[id(item)] for item in ready]
 
     def _check(self, writes: Sequence[Write]) -> list[Ready]:
@@ -96,16 +101,17 @@ class PostgresBackend(SearchBackend):
         for index, write in enumerate(writes):
             try:
                 ns = encode(check_namespace(write.namespace))
-                check_key(write.key)
+                key = check_key(write.key)
                 json = canonical_json(write.value, self._max_value_bytes)
             except (InvalidTextError, InvalidValueError, InvalidNamespaceError, InvalidInputError) as error:
                 if len(writes) == 1:
                     raise
                 raise type(error)(f"item {index} of the batch (nothing was written): {error}") from None
-            ready.append(Ready(ns, str(write.key), json, document(json), write))
+            ready.append(Ready(ns, key, json, document(json), write))
         return ready
 
-    def _ask_put(self, name: str, group: list[Ready], now: int) -> Ask:
+    def _ask_put(self, name: str, runs: list[Run], now: int) -> Ask:
+        group = [run[-1] for run in runs]
         writes = [item.write for item in group]
         parameters: dict[str, Any] = {
             "tenant": self._tenant,
@@ -123,15 +129,17 @@ class PostgresBackend(SearchBackend):
             )
         else:
             # How long it lives, not until when: only the database's clock knows what time it is.
-            parameters["life"] = [None if w.expires_at is None else w.expires_at - now for w in writes]
+            parameters["life"] = [_life(write, now) for write in writes]
             parameters["now"] = now
+        if name == "put":
+            parameters["times"] = [len(run) for run in runs]
         if name == "put_over":
             parameters["expected"] = [write.expected for write in writes]
         return Ask(self._sql[name], parameters)
 
-    def _conflict(self, group: list[Ready], rows: list[Any], now: int) -> Script[None]:
+    def _conflict(self, runs: list[Run], rows: list[Any], now: int) -> Script[None]:
         written = {(row[0], row[1]) for row in rows}
-        item = next(item for item in group if (item.ns, item.key) not in written)
+        item = next(run[-1] for run in runs if (run[-1].ns, run[-1].key) not in written)
         found = yield Ask(
             self._sql["get"], {"tenant": self._tenant, "ns": item.ns, "key": item.key, "now": now}
         )
@@ -232,8 +240,7 @@ class PostgresBackend(SearchBackend):
         wanted = []
         for namespace, key in places:
             ns = encode(check_namespace(namespace))
-            check_key(key)
-            wanted.append((ns, str(key)))
+            wanted.append((ns, check_key(key)))
         return wanted
 
     def _many(self, wanted: list[tuple[bytes, str]], now: int) -> dict[str, Any]:
@@ -249,28 +256,57 @@ def _item(row: Sequence[Any]) -> MemoryItem:
     return MemoryItem(decode(row[0]), *row[1:])
 
 
-def _waves(ready: list[Ready]) -> list[list[Ready]]:
-    """Parts in which no place comes twice: one statement writes a row once."""
-    seen: dict[tuple[bytes, str], int] = {}
-    waves: list[list[Ready]] = []
+def _waves(ready: list[Ready]) -> list[list[tuple[str, Run]]]:
+    """Parts in which no place comes twice, for one statement writes a row once; each run with the kind of its writes.
+
+    Writes to one place that follow each other without a condition are one run: each of them in a statement of its own
+    would have to step over the versions of the row that all before it have left.
+    """
+    last: dict[tuple[bytes, str], tuple[int, str, Run]] = {}
+    waves: list[list[tuple[str, Run]]] = []
     for item in ready:
-        turn = seen.get((item.ns, item.key), 0)
-        seen[item.ns, item.key] = turn + 1
-        if turn == len(waves):
+        kind = _kind(item.write)
+        turn, before, run = last.get((item.ns, item.key), (-1, "", []))
+        if kind == before and kind in ("put", "restore"):
+            run.append(item)
+            continue
+        run = [item]
+        last[item.ns, item.key] = (turn + 1, kind, run)
+        if turn + 1 == len(waves):
             waves.append([])
-        waves[turn].append(item)
+        waves[turn + 1].append((kind, run))
     return waves
 
 
-def _kinds(wave: list[Ready]) -> dict[str, list[Ready]]:
+def _kind(write: Write) -> str:
+    """The statement of a write."""
+    if write.restored is not None:
+        return "restore"
+    if write.expected is None:
+        return "put"
+    return "put_over" if write.expected else "put_new"
+
+
+def _kinds(wave: list[tuple[str, Run]]) -> dict[str, list[Run]]:
     """The statements a wave needs, and what each writes."""
-    kinds: dict[str, list[Ready]] = {}
-    for item in wave:
-        if item.write.restored is not None:
-            name = "restore"
-        elif item.write.expected is None:
-            name = "put"
-        else:
-            name = "put_over" if item.write.expected else "put_new"
-        kinds.setdefault(name, []).append(item)
+    kinds: dict[str, list[Run]] = {}
+    for name, run in wave:
+        kinds.setdefault(name, []).append(run)
     return kinds
+
+
+def _life(write: Write, now: int) -> int | None:
+    """How long it lives, in microseconds."""
+    return None if write.expires_at is None else write.expires_at - now
+
+
+def _stamp(item: Ready, last: Sequence[Any], after: int, now: int) -> tuple[int, int, int | None, int]:
+    """Times and version of a write that ``after`` others of its run followed; ``last`` are those of the last one."""
+    created, updated, expires, version = last
+    if not after:
+        return created, updated, expires, version
+    if item.write.restored is not None:
+        kept_created, kept_updated, kept_version = item.write.restored
+        return kept_created, kept_updated, item.write.expires_at, kept_version
+    life = _life(item.write, now)
+    return created, updated, None if life is None else updated + life, version - after

@@ -31,6 +31,7 @@ from ai_infra.errors import (
     StorageClosedError,
 )
 from ai_infra.llm.conversation.memory import ConversationMemory
+from ai_infra.testing.contract.harness import Masked, Name
 from ai_infra.testing.vectors import vector
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "run_shell", "arguments": '{"cmd": "uptime"}'}}
@@ -211,6 +212,18 @@ class ConversationContract(ABC):
             assert memory.delete_conversation("a", "%") is False
             assert memory.delete_user_conversations("%") == 1
             assert memory.count() == len(IDS) - 1
+
+    @pytest.mark.parametrize("kind", [Masked, Name])
+    def test_a_subclass_of_str_is_its_text(self, place: Path, kind: Any) -> None:
+        with self.open_memory(place) as memory:
+            memory.index_conversation(kind("alice"), kind("k"), said("the kettle"))
+            memory.index_conversation(Masked("bob"), "k", said("the spoon"))
+            assert memory.get_conversation("alice", "k") is not None
+            assert [
+                hit.chunk.session_id for hit in memory.search("alice", "kettle", session_id=kind("k"))
+            ] == ["k"]
+            assert {one.user_id for one in memory.list_conversations()} == {"alice", "bob"}
+            assert memory.delete_conversation(kind("alice"), kind("k"))
 
     def test_deleted_is_gone(self, place: Path) -> None:
         with self.open_memory(place) as memory:

@@ -5,12 +5,29 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ai_infra.llm.memory.store import MemoryStore
+
+
+class Name(str, Enum):  # noqa: UP042 - a StrEnum prints as its text
+    """Names that print as something else than their text."""
+
+    ALICE = "alice"
+    KEY = "k"
+
+
+class Masked(str):
+    """A text that never prints."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "***"
 
 
 class Clock:

@@ -13,7 +13,7 @@ import pytest
 
 from ai_infra.errors import ConflictError, InvalidInputError, StorageClosedError
 from ai_infra.llm.memory.store import MemoryItem
-from ai_infra.testing.contract.harness import Clock, StoreHarness, refused
+from ai_infra.testing.contract.harness import Clock, Masked, Name, StoreHarness, refused
 
 NS = ("user_1", "facts")
 
@@ -196,6 +196,37 @@ class BasicsContract(StoreHarness):
     def test_a_string_is_a_namespace_of_one_part(self, store: Any) -> None:
         store.put("solo", "k", {"v": 1})
         assert store.get(("solo",), "k").namespace == ("solo",)
+
+    @pytest.mark.parametrize("kind", [Masked, Name])
+    def test_a_subclass_of_str_is_its_text(self, store: Any, kind: Any) -> None:
+        alice, key = kind("alice"), kind("k")
+        item = store.put((alice, "facts"), key, {"v": 1})
+        assert (item.key, item.namespace) == ("k", ("alice", "facts"))
+        assert [type(item.key), *map(type, item.namespace)] == [str, str, str]
+        assert store.put(("alice", "facts"), "k", {"v": 2}).version == 2
+        assert store.get((alice, "facts"), key).version == 2
+        assert store.list_namespaces(alice) == [("alice", "facts")]
+        assert store.put_many([(alice, key, {}), ("alice", "k", {})])[1].version == 2
+        assert [store.delete(alice, key), store.count("alice", recursive=True)] == [True, 1]
+
+    def test_a_key_again_and_again_in_one_batch(self, store: Any, clock: Clock) -> None:
+        """As if each had been put by itself."""
+        store.put(NS, "old", {"n": -1})
+        clock.forward(5)
+        rows = [(NS, key, {"n": n}, ttl) for n in range(3) for key, ttl in (("new", None), ("old", 10 + n))]
+        items = store.put_many([*rows, (NS, "new", {"n": 9}, 60)])
+        assert [(item.key, item.version, item.value["n"]) for item in items] == [
+            *(("new", 1, 0), ("old", 2, 0), ("new", 2, 1), ("old", 3, 1), ("new", 3, 2), ("old", 4, 2)),
+            ("new", 4, 9),
+        ]
+        lives = [
+            item.expires_at and round((item.expires_at - item.updated_at).total_seconds()) for item in items
+        ]
+        assert lives == [None, 10, None, 11, None, 12, 60]
+        assert [store.get(NS, key) for key in ("old", "new")] == items[-2:]
+        clock.forward(13)
+        again = store.put_many([(NS, "old", {}), (NS, "old", {})])
+        assert [item.version for item in again] == [1, 2]
 
     def test_helpers(self, store: Any) -> None:
         store.put_user_memory("u", "k", {"v": "user"})

@@ -76,6 +76,7 @@ fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
 fn in_transaction<T>(conn: &mut Connection, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let answer = body(&tx)?;
+    errors::in_place(&tx)?;
     tx.commit()?;
     Ok(answer)
 }
@@ -275,6 +276,11 @@ impl Db {
 }
 
 impl Shared {
+    /// Where it is; `None` in memory, and once it was closed.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref().filter(|_| !self.closed.load(Ordering::Acquire))
+    }
+
     /// Closes connections to a file, to be opened again at the next use. Memory stays: it lives in its connection.
     pub(super) fn rest(&self) {
         if self.file.is_some() {

@@ -1,11 +1,12 @@
 //! From SQLite's errors to ours.
 
+use std::ffi::c_int;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
@@ -86,6 +87,30 @@ pub(super) fn refine(error: Error, conn: Option<&Connection>, path: &Path) -> Er
         Error::StorageTimeout(text) => Error::StorageTimeout(at(text)),
         other => other,
     }
+}
+
+/// Refuses to go on where the path of `conn` names another file than the one it writes, or none: what would be
+/// acknowledged then is nowhere that anybody looks. One `stat`; where the system cannot tell, it goes on.
+pub(super) fn in_place(conn: &Connection) -> Result<()> {
+    let mut moved: c_int = 0;
+    // SAFETY: the handle belongs to `conn`, which is borrowed and open for the length of the call; the operation writes
+    // one int to the pointer, which is one to a live int.
+    let code = unsafe {
+        ffi::sqlite3_file_control(
+            conn.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_HAS_MOVED,
+            (&raw mut moved).cast(),
+        )
+    };
+    if code == ffi::SQLITE_OK && moved != 0 {
+        return Err(Error::Storage(
+            "the file was removed, renamed or replaced while it was open; nothing was written. Close this store, and \
+             open the file that is meant"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The `errno` of the last failed system call of `conn`.

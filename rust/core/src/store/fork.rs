@@ -5,6 +5,7 @@
 //! of them opens connections of its own at the next use.
 
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
@@ -31,6 +32,12 @@ pub(super) fn register(shared: Weak<Shared>) {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     open.retain(|known| known.strong_count() > 0);
     open.push(shared);
+}
+
+/// The files of the databases that are open in this process.
+pub(super) fn open_files() -> Vec<PathBuf> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.iter().filter_map(Weak::upgrade).filter_map(|shared| shared.file().map(Path::to_owned)).collect()
 }
 
 /// Whether the fork that made this process closed the gate first.

@@ -34,6 +34,7 @@ pub use large::{Document, Scores, cosine, documents};
 pub use mirror::{Content, Entry, Loaded, Mirror, Question};
 pub use models::Pending;
 pub use namespace::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, MAX_NAMESPACE_PARTS, Namespace, check_key};
+pub use open::is_database;
 pub use read::Listing;
 pub use search::{Query, Scored};
 pub use sessions::{Head, Sessions, Tail, Turn};

@@ -113,22 +113,22 @@ fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// Checks a key.
+/// Checks a key, or an id that obeys the same rules; `name` is what the errors call it.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] when it is empty or too long, [`Error::InvalidText`] when it holds NUL.
-pub fn check_key(key: &str) -> Result<()> {
+pub fn check_key(key: &str, name: &str) -> Result<()> {
     if key.is_empty() {
-        return Err(Error::InvalidInput("the key is empty; it needs at least one character".to_owned()));
+        return Err(Error::InvalidInput(format!("the {name} is empty; it needs at least one character")));
     }
     if key.len() > MAX_KEY_BYTES {
         return Err(Error::InvalidInput(format!(
-            "the key has {} bytes, more than {MAX_KEY_BYTES}; use a shorter one, such as a hash of it",
+            "the {name} has {} bytes, more than {MAX_KEY_BYTES}; use a shorter one, such as a hash of it",
             key.len()
         )));
     }
     if key.contains('\0') {
-        return Err(Error::InvalidText(format!("the key {key:?} holds a NUL character; remove it")));
+        return Err(Error::InvalidText(format!("the {name} {key:?} holds a NUL character; remove it")));
     }
     Ok(())
 }

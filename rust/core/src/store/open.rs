@@ -1,6 +1,6 @@
 //! Opening a file: what it is gets decided before anything is written to it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, APPLICATION_ID, LATEST};
-use super::{busy, checkpoint, errors};
+use super::{busy, checkpoint, errors, fork};
 use crate::error::{Error, Result};
 
 /// Files up to this size are checked whole when they are opened; larger ones where they are read.
@@ -124,6 +124,9 @@ fn inspect(path: &Path) -> Result<()> {
             "the file is read-only; make it writable, or copy it to where it can be".to_owned(),
         ));
     }
+    if is_open(&meta) {
+        return Ok(()); // accepted when it was opened first
+    }
     let mut head = [0u8; 100];
     let mut read = 0;
     let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| denied(&error))?;
@@ -171,6 +174,36 @@ fn foreign() -> Error {
     )
 }
 
+/// Whether a file is open in this process as a database. Such a file must not be opened and closed beside SQLite: to
+/// close it, by whatever handle, takes away the locks that the process holds on it.
+fn is_open(meta: &Metadata) -> bool {
+    fork::open_files().iter().any(|path| fs::metadata(path).is_ok_and(|known| same(&known, meta)))
+}
+
+#[cfg(unix)]
+fn same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn same(_: &Metadata, _: &Metadata) -> bool {
+    false // where closing takes no locks away
+}
+
+/// Whether a file is a SQLite database, ours or another's. False where it cannot be read.
+pub fn is_database(path: &Path) -> bool {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let Ok(meta) = fs::metadata(path) else {
+        return false;
+    };
+    let starts = || {
+        let mut head = [0u8; MAGIC.len()];
+        File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == *MAGIC
+    };
+    meta.is_file() && (is_open(&meta) || starts())
+}
+
 /// Makes an empty file that only its owner may read; SQLite gives its companions the same mode.
 fn create(path: &Path) -> Result<()> {
     let mut options = OpenOptions::new();
@@ -203,7 +236,7 @@ fn verify(conn: &Connection, path: &Path) -> Result<()> {
     if version > LATEST {
         return Err(migrate::newer(version));
     }
-    if File::open(path).and_then(|f| f.metadata()).is_ok_and(|m| m.len() <= CHECKED_WHOLE) {
+    if fs::metadata(path).is_ok_and(|m| m.len() <= CHECKED_WHOLE) {
         let verdict: String = tx.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(Error::StorageCorrupt(format!(

@@ -4,9 +4,9 @@
 -- name: put
 INSERT INTO {schema}.items AS old
     (tenant, ns, key, value, doc, created_at, updated_at, expires_at, version, write)
-SELECT %(tenant)s, ns, key, value, coalesce(doc, value)::jsonb, at, at, coalesce(until, at + life), 1, %(write)s
+SELECT %(tenant)s, ns, key, value, coalesce(doc, value)::jsonb, at, at, coalesce(until, at + life), times, %(write)s
 FROM unnest(%(ns)b::bytea[], %(key)s::text[], %(value)s::text[], %(doc)s::text[], %(until)s::bigint[],
-            %(life)s::bigint[]) AS new (ns, key, value, doc, until, life),
+            %(life)s::bigint[], %(times)s::bigint[]) AS new (ns, key, value, doc, until, life, times),
      {now} AS clock (at)
 ORDER BY ns, key COLLATE "C"
 ON CONFLICT (tenant, ns, key) DO UPDATE SET
@@ -16,8 +16,9 @@ ON CONFLICT (tenant, ns, key) DO UPDATE SET
                       ELSE old.created_at END,
     updated_at = CASE WHEN old.expires_at <= excluded.updated_at THEN excluded.updated_at
                       ELSE greatest(excluded.updated_at, old.created_at) END,
-    version = CASE WHEN old.expires_at <= excluded.updated_at THEN 1
-                   ELSE old.version + (old.write <> excluded.write)::int END,
+    version = CASE WHEN old.expires_at <= excluded.updated_at THEN excluded.version
+                   WHEN old.write = excluded.write THEN old.version
+                   ELSE old.version + excluded.version END,
     expires_at = excluded.expires_at,
     change = pg_current_xact_id(),
     write = excluded.write
