@@ -21,7 +21,12 @@ def test_a_key_a_thousand_times_is_one_statement(url: str, monkeypatch: pytest.M
     """A statement for each would have to step over the row's versions of all before it."""
     statements: list[Any] = []
     ask = PostgresBackend._ask_put
-    monkeypatch.setattr(PostgresBackend, "_ask_put", lambda *given: statements.append(given) or ask(*given))
+
+    def counted(*given: Any) -> Any:
+        statements.append(given)
+        return ask(*given)
+
+    monkeypatch.setattr(PostgresBackend, "_ask_put", counted)
     with MemoryStore.postgres(url) as store:
         items = store.put_many([("a", f"k{n % 3}", {"n": n}) for n in range(3000)])
         assert len(statements) == 1
@@ -44,4 +49,4 @@ def test_conversations_of_tenants(app: str, url: str) -> None:
         assert other.count() == 1
     for options in ({"row_level_security": True}, {"schema": "information_schema"}, {"tenant": 5}):
         with pytest.raises(ConfigurationError):
-            ConversationMemory(**given, **options)  # type: ignore[arg-type]
+            ConversationMemory(**given, **options)

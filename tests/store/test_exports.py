@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ai_infra import _files
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.memory import MemoryStore
 from ai_infra.llm.session import sqlite as sessions
@@ -86,7 +85,7 @@ def test_an_export_that_fails_leaves_the_last_one(make: Make, tmp_path: Path, mo
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(_files.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(ConfigurationError, match=r"backup.jsonl: No space left"):
             opened.export(target)
         monkeypatch.undo()

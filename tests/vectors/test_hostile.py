@@ -144,7 +144,8 @@ def test_the_order_of_bytes_is_that_of_the_numbers() -> None:
 
 
 def test_a_complex_number_is_no_component() -> None:
-    for number in (Half(), 1j):
+    odd: list[Any] = [Half(), 1j]
+    for number in odd:
         assert float_rows([[number, 1.0, 1.0], (number,), iter([number])]) == ([None] * 3, [])
         with pytest.raises(InvalidInputError, match="got list"):
             filled().add(7, [number, 1.0, 1.0])
