@@ -363,3 +363,36 @@ def test_an_item_found_before_is_found_as_it_is_now() -> None:
     assert pickle.loads(pickle.dumps(again)) == again
     with pytest.raises(ConflictError):
         store.put("fruit", "fig", {}, expected_version=again.version)
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_items_read_together_are_found_as_those_read_one_by_one(tmp_path: Path, embedded: bool) -> None:
+    fake = Fake() if embedded else None
+    path = tmp_path / "store.db"
+    # Rows of other namespaces lie between, some have no text, and some are gone or written over.
+    for count in (1, 2, 31, 32, 33, 64, 65, 150):
+        name = f"of {count}"
+        rows = [(name, f"k{n}", {"text": f"{WORDS[n % 7]} {n}"} if n % 9 else {"n": n}) for n in range(count)]
+        with MemoryStore.sqlite(path, embeddings=fake) as store:
+            for n, (_, key, value) in enumerate(rows):
+                store.put(name, key, value)
+                store.put(f"other {n % 3}", key, {"text": "fig"})
+            for n in range(0, count, 5):
+                if n % 10:
+                    store.delete(name, f"k{n}")
+                else:
+                    store.put(name, f"k{n}", {"text": "grape jam"})
+        with MemoryStore.sqlite(path, embeddings=fake) as store, MemoryStore(embeddings=fake) as plain:
+            for key in sorted((item.key for item in store.list(name)), key=lambda key: int(key[1:])):
+                found = store.get(name, key)
+                assert found is not None
+                plain.put(name, key, found.value)
+                plain.search(name, "fig")
+            for question in ("fig", "grape jam 31", "fruit", "nothing of it"):
+                found_, wanted = (
+                    [(hit.score, hit.key) for hit in each.search(name, question, limit=200)]
+                    for each in (store, plain)
+                )
+                # Equal scores are ordered by when an item came.
+                assert sorted(found_) == sorted(wanted)
+                assert len(found_) == count - len(range(5, count, 10))

@@ -16,6 +16,7 @@ pub mod store;
 pub mod tokens;
 pub mod validate;
 pub mod vectors;
+mod wide;
 
 /// Makes what is otherwise made at its first use. To be called before a fork: if another thread were in the middle of it
 /// then, the child, which does not have that thread, would wait for it for ever.

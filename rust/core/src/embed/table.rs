@@ -78,6 +78,25 @@ impl Table {
             .copied()
     }
 
+    /// The rows whose stems begin with the same four bytes as `text`; none where it is shorter.
+    pub(crate) fn alike(&self, text: &str) -> impl Iterator<Item = u32> {
+        let head = text.as_bytes().get(..4);
+        let (mut first, mut behind) = (0, if head.is_some() { self.rows } else { 0 });
+        while first < behind {
+            let middle = first.midpoint(behind);
+            // The stems are sorted by their bytes.
+            if self.key(middle) < head {
+                first = middle + 1;
+            } else {
+                behind = middle;
+            }
+        }
+        let begins = move |row: &usize| {
+            head.is_some_and(|head| self.key(*row).is_some_and(|key| key.starts_with(head)))
+        };
+        (first..self.rows).take_while(begins).map(|row| row as u32)
+    }
+
     /// The stem of a row.
     pub(crate) fn text(&self, row: u32) -> Option<&'static str> {
         self.key(row as usize).and_then(|key| std::str::from_utf8(key).ok())
@@ -141,6 +160,33 @@ mod tests {
                 (0..t.rows as u32).filter(|other| *other != row && t.cosine(row, *other) > 0.44).collect();
             assert_eq!(near, all, "{word}");
         }
+    }
+
+    #[test]
+    fn rows_that_begin_alike_are_those_of_a_comparison_with_all() {
+        let t = table();
+        let last = t.text(t.rows as u32 - 1).unwrap();
+        for text in [
+            "instrument",
+            "inst",
+            "ins",
+            "",
+            "zzzzz",
+            "0000",
+            "книга",
+            "auth",
+            "counter",
+            "\u{7f}\u{7f}\u{7f}\u{7f}",
+            last,
+        ] {
+            let begins = |row: &u32| {
+                let head = text.as_bytes().get(..4);
+                head.is_some_and(|head| t.text(*row).unwrap().as_bytes().starts_with(head))
+            };
+            let all: Vec<u32> = (0..t.rows as u32).filter(begins).collect();
+            assert_eq!(t.alike(text).collect::<Vec<u32>>(), all, "{text}");
+        }
+        assert!(t.alike("instrument").count() > 1);
     }
 
     #[test]

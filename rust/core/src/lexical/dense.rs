@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use super::postings::{Posting, Postings};
 use crate::rank::{B, K1};
+use crate::vectors::IdHash;
+use crate::wide::wide;
 
 /// Postings of a word that is kept here, at least.
 const LEAST: usize = 32;
@@ -18,7 +20,7 @@ const SHARE: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Dense {
     /// By term; none where a count does not fit in a byte. Beyond the end they are 0.
-    counts: HashMap<u32, Option<Vec<u8>>>,
+    counts: HashMap<u32, Option<Vec<u8>>, IdHash>,
 }
 
 fn spread(postings: &[Posting]) -> Option<Vec<u8>> {
@@ -104,33 +106,9 @@ impl Worth {
     }
 }
 
-/// Makes a function that runs with AVX2 where the processor has it. Nothing is fused: the results are the same.
-macro_rules! wide {
-    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) $body:block) => {
-        $(#[$doc])*
-        pub(super) fn $name($($argument: $type),*) {
-            #[inline(always)]
-            fn plain($($argument: $type),*) $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn with_avx2($($argument: $type),*) {
-                    plain($($argument),*);
-                }
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has it.
-                    unsafe { with_avx2($($argument),*) };
-                    return;
-                }
-            }
-            plain($($argument),*);
-        }
-    };
-}
-
 wide! {
     /// Adds what a word gives, whose counts weigh `weight` each.
-    fn add(worth: Worth, weight: f32, counts: &[u8], lengths: &[f32], scores: &mut [f32], coverage: &mut [f32]) {
+    pub(super) fn add(worth: Worth, weight: f32, counts: &[u8], lengths: &[f32], scores: &mut [f32], coverage: &mut [f32]) {
         let sums = scores.iter_mut().zip(coverage);
         for (((score, covered), count), length) in sums.zip(counts).zip(lengths) {
             let (share, cover) = worth.of(f32::from(*count) * weight, *length);
@@ -142,7 +120,7 @@ wide! {
 
 wide! {
     /// Adds what a word gives, and sets its counts back to 0.
-    fn add_counts(worth: Worth, counts: &mut [f32], lengths: &[f32], scores: &mut [f32], coverage: &mut [f32]) {
+    pub(super) fn add_counts(worth: Worth, counts: &mut [f32], lengths: &[f32], scores: &mut [f32], coverage: &mut [f32]) {
         let sums = scores.iter_mut().zip(coverage);
         for (((score, covered), count), length) in sums.zip(counts.iter_mut()).zip(lengths) {
             let (share, cover) = worth.of(*count, *length);
@@ -155,7 +133,7 @@ wide! {
 
 wide! {
     /// Raises counts to those of another term, whose counts weigh `weight` each.
-    fn raise(counts: &mut [f32], other: &[u8], weight: f32) {
+    pub(super) fn raise(counts: &mut [f32], other: &[u8], weight: f32) {
         for (most, count) in counts.iter_mut().zip(other) {
             let count = f32::from(*count) * weight;
             *most = if count > *most { count } else { *most };
@@ -165,7 +143,7 @@ wide! {
 
 wide! {
     /// Turns sums of coverage into shares of the whole.
-    fn share(coverage: &mut [f32], whole: f32) {
+    pub(super) fn share(coverage: &mut [f32], whole: f32) {
         for covered in coverage {
             let share = *covered / whole;
             *covered = if share < 1.0 { share } else { 1.0 };
@@ -175,7 +153,7 @@ wide! {
 
 wide! {
     /// Lowers coverage by up to a half where the score is below the best, and multiplies it by `most`.
-    fn weigh(coverage: &mut [f32], scores: &[f32], best: f32, most: f32) {
+    pub(super) fn weigh(coverage: &mut [f32], scores: &[f32], best: f32, most: f32) {
         for (covered, score) in coverage.iter_mut().zip(scores) {
             *covered *= most * (0.5 + 0.5 * *score / best);
         }

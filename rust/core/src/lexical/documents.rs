@@ -9,7 +9,7 @@
 use std::io;
 
 use super::dense::Dense;
-use super::memo;
+use super::memo::{self, Term};
 use super::postings::Postings;
 use super::token::words;
 use super::vocab::Vocab;
@@ -143,8 +143,10 @@ impl Documents {
         sequence.clear();
         memo::with(|memo| {
             words(text, |word| {
-                let term = memo.term(word);
-                sequence.push(self.vocab.intern_known(&term.text, term.hash, &mut term.facts));
+                sequence.push(match memo.term(word) {
+                    Term::Known(known) => self.vocab.intern_known(known),
+                    Term::Other(text) => self.vocab.intern_other(text),
+                });
             });
         });
         let document = self.free.pop().unwrap_or_else(|| {

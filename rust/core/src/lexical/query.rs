@@ -142,6 +142,9 @@ fn related(term: &str, own: Option<u32>, vocab: &Vocab, english: bool, near: &mu
         vocab.iter().for_each(&mut by_form);
     } else {
         vocab.alike(term).for_each(&mut by_form);
+        if row.is_none() {
+            vocab.alike_known(term).for_each(&mut by_form);
+        }
     }
 }
 

@@ -31,6 +31,11 @@ const SPECIAL: &[(&str, &str)] = &[
     ("andes", "andes"),
 ];
 
+const LONGEST_SPECIAL: usize = 7;
+
+/// What ends in one of these has none of the endings below.
+const FIXED: [char; 14] = ['a', 'b', 'f', 'h', 'j', 'k', 'o', 'p', 'q', 'u', 'v', 'w', 'x', 'z'];
+
 /// Words that are left alone once a plural ending is gone.
 const KEPT: &[&str] =
     &["inning", "outing", "canning", "herring", "earring", "proceed", "exceed", "succeed", "evening"];
@@ -74,8 +79,10 @@ fn short_syllable(w: &[u8], end: usize) -> bool {
     }
 }
 
+/// Most words differ from most endings in the last letter, which takes no call to see.
+#[inline(always)]
 fn ends(w: &[u8], suffix: &str) -> bool {
-    w.ends_with(suffix.as_bytes())
+    w.last() == suffix.as_bytes().last() && w.ends_with(suffix.as_bytes())
 }
 
 fn cut(w: &mut Vec<u8>, n: usize) {
@@ -102,7 +109,14 @@ pub(crate) fn stem_into(word: &str, out: &mut String) {
         out.push_str(word);
         return;
     }
-    if let Some((_, s)) = SPECIAL.iter().find(|(w, _)| *w == word) {
+    if word.ends_with(FIXED) {
+        out.push_str(word);
+        return;
+    }
+    let special = || SPECIAL.iter().find(|(w, _)| *w == word);
+    if word.len() <= LONGEST_SPECIAL
+        && let Some((_, s)) = special()
+    {
         out.push_str(s);
         return;
     }
@@ -305,6 +319,30 @@ mod tests {
             for w in group {
                 assert_eq!(stem(w), first, "{w}");
             }
+        }
+    }
+
+    /// Whatever stands before such a letter, no rule applies.
+    #[test]
+    fn what_has_no_ending_is_its_own_stem() {
+        let table = crate::embed::table();
+        let words = (0..40_000).filter_map(|row| table.text(row)).filter(|word| word.len() > 1);
+        for word in words.filter(|word| word.bytes().all(|b| b.is_ascii_lowercase())) {
+            for letter in super::FIXED {
+                let mut rules = format!("{word}{letter}").into_bytes();
+                super::reduce(&format!("{word}{letter}"), &mut rules);
+                assert_eq!(rules, format!("{word}{letter}").into_bytes());
+                assert_eq!(stem(&format!("{word}{letter}")).as_bytes(), rules);
+            }
+        }
+        assert!(super::SPECIAL.iter().all(|(word, _)| !word.ends_with(super::FIXED)));
+    }
+
+    #[test]
+    fn special_words_are_seen() {
+        for (word, wanted) in super::SPECIAL {
+            assert!(word.len() <= super::LONGEST_SPECIAL);
+            assert_eq!(stem(word), *wanted);
         }
     }
 

@@ -3,10 +3,13 @@
 //! Documents are indexed whole; only questions are thinned, and only by the list of the language they are in, so that
 //! a content word of one language (German `Kind`, Spanish `once`) is never lost to the list of another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use hashbrown::HashTable;
+
 use super::stem::stem;
+use super::vocab::hash;
 
 const ENGLISH: &str = "a an the and or but if of to in on at by for with about from into as is are was were be been \
     being am do does did done doing have has had having i me my mine we us our ours you your yours he him his she her \
@@ -62,10 +65,17 @@ const OTHERS: &[&str] = &[
     "ko 언제 어디 누구 무엇 뭐 어떻 떻게 왜 나는 내가 너는 그는 우리 입니 니다 습니 했습 나요 까요",
 ];
 
-static ENGLISH_STEMS: LazyLock<HashSet<String>> =
-    LazyLock::new(|| ENGLISH.split_whitespace().map(stem).collect());
-static QUESTION_STEMS: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    ENGLISH.split_whitespace().chain(ENGLISH_QUESTION.split_whitespace()).map(stem).collect()
+/// The stems of English words that say nothing of what a question is about, and whether they never mean anything.
+static ENGLISH_STEMS: LazyLock<HashTable<(String, bool)>> = LazyLock::new(|| {
+    let mut stems = HashTable::new();
+    for (words, function) in [(ENGLISH, true), (ENGLISH_QUESTION, false)] {
+        for stem in words.split_whitespace().map(stem) {
+            if english(&stems, &stem, hash(&stem)).is_none() {
+                stems.insert_unique(hash(&stem), (stem, function), |(stem, _)| hash(stem));
+            }
+        }
+    }
+    stems
 });
 /// Function words of the other languages, with a bit for each list that has the word.
 static OTHER_WORDS: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
@@ -79,7 +89,6 @@ static OTHER_WORDS: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
 /// See [`crate::make_all`].
 pub(super) fn make_all() {
     LazyLock::force(&ENGLISH_STEMS);
-    LazyLock::force(&QUESTION_STEMS);
     LazyLock::force(&OTHER_WORDS);
 }
 
@@ -87,14 +96,25 @@ fn lists_with(word: &str) -> u32 {
     OTHER_WORDS.get(word).copied().unwrap_or(0)
 }
 
+fn english(stems: &HashTable<(String, bool)>, stem: &str, hashed: u64) -> Option<bool> {
+    stems.find(hashed, |(text, _)| text == stem).map(|(_, function)| *function)
+}
+
+/// Whether the stem, whose hash is known, [says nothing](is_question_word) of what a question is about, and whether it
+/// [never means anything](is_function_word).
+pub(super) fn is_empty_word(stem: &str, hashed: u64) -> (bool, bool) {
+    let known = english(&ENGLISH_STEMS, stem, hashed);
+    (known.is_some(), known == Some(true))
+}
+
 /// True for the stem of an English function word.
 pub(crate) fn is_function_word(stem: &str) -> bool {
-    ENGLISH_STEMS.contains(stem)
+    is_empty_word(stem, hash(stem)).1
 }
 
 /// True for the stem of a word that says nothing of what an English question is about.
 pub(crate) fn is_question_word(stem: &str) -> bool {
-    QUESTION_STEMS.contains(stem)
+    is_empty_word(stem, hash(stem)).0
 }
 
 /// The language whose function words fill a question.
@@ -111,7 +131,7 @@ pub(crate) enum Language {
 /// Guesses the language of a question from its folded words and their stems: the list with most hits, English when
 /// level.
 fn language(words: &[String], stems: &[String]) -> Language {
-    let english = stems.iter().filter(|s| ENGLISH_STEMS.contains(s.as_str())).count();
+    let english = stems.iter().filter(|s| is_function_word(s)).count();
     let lists: Vec<u32> = words.iter().map(|w| lists_with(w)).filter(|lists| *lists != 0).collect();
     let (mut best, mut most) = (Language::Unknown, 0);
     for i in 0..OTHERS.len() {

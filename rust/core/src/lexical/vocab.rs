@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::alike::Alike;
-use super::stop::{is_function_word, is_question_word};
+use super::stop::is_empty_word;
 use crate::embed::table;
 use crate::snapshot::{Reader, Writer};
 
@@ -46,18 +46,21 @@ struct Entry {
     function: bool,
 }
 
-/// What is known of a term whatever index it is in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Facts {
+/// What is known of a term of the word table, whatever index it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
     row: u32,
     dull: bool,
     function: bool,
 }
 
-impl Facts {
-    fn of(text: &str) -> Self {
-        let row = table().row(text).unwrap_or(NO_ROW);
-        Self { row, dull: is_question_word(text), function: is_function_word(text) }
+impl Known {
+    pub const NONE: Self = Self { row: NO_ROW, dull: false, function: false };
+
+    /// `text` is the term at `row`.
+    pub fn of(row: u32, text: &str) -> Self {
+        let (dull, function) = is_empty_word(text, hash(text));
+        Self { row, dull, function }
     }
 }
 
@@ -66,9 +69,11 @@ impl Facts {
 pub(crate) struct Vocab {
     texts: String,
     entries: Vec<Entry>,
-    ids: HashTable<u32>,
-    /// Those that are in the word table, by their row.
+    /// Those of the word table, by their row, which says it all.
     by_row: HashTable<u32>,
+    /// The others, by their text.
+    ids: HashTable<u32>,
+    /// And by their beginning.
     alike: Alike,
     free: Vec<u32>,
     /// Bytes of `texts` whose term is gone.
@@ -97,31 +102,48 @@ impl Vocab {
 
     /// The number of `text`, made if needed; to be [held](Self::hold).
     pub(crate) fn intern(&mut self, text: &str) -> u32 {
-        self.intern_known(text, hash(text), &mut None)
+        match table().row(text) {
+            Some(row) => self.at_row(row).unwrap_or_else(|| self.intern_known(Known::of(row, text))),
+            None => self.intern_other(text),
+        }
     }
 
-    /// [`Self::intern`] where the hash is known, and the facts perhaps.
-    pub(super) fn intern_known(&mut self, text: &str, hashed: u64, facts: &mut Option<Facts>) -> u32 {
+    /// [`Self::intern`] for a term of the word table.
+    pub(super) fn intern_known(&mut self, known: Known) -> u32 {
+        let Known { row, dull, function } = known;
+        if let Some(id) = self.at_row(row) {
+            return id;
+        }
+        let id = self
+            .add(table().text(row).unwrap_or_default(), Entry { row, dull, function, ..Entry::default() });
+        let entries = &self.entries;
+        self.by_row.insert_unique(row_hash(row), id, |id| row_hash(row_of(entries, *id)));
+        id
+    }
+
+    /// [`Self::intern`] for any other.
+    pub(super) fn intern_other(&mut self, text: &str) -> u32 {
+        let hashed = hash(text);
         if let Some(id) = self.ids.find(hashed, |id| self.text(*id) == text) {
             return *id;
         }
-        let Facts { row, dull, function } = *facts.get_or_insert_with(|| Facts::of(text));
-        let (start, length) = (self.texts.len(), text.len() as u32);
-        let entry = Entry { start, length, row, uses: 0, dull, function };
-        self.texts.push_str(text);
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry::default());
-            self.entries.len() as u32 - 1
-        });
-        if let Some(place) = self.entries.get_mut(id as usize) {
-            *place = entry;
-        }
+        let (dull, function) = is_empty_word(text, hashed);
+        let id = self.add(text, Entry { row: NO_ROW, dull, function, ..Entry::default() });
         self.alike.put(id, text);
         let (texts, entries) = (&self.texts, &self.entries);
         self.ids.insert_unique(hashed, id, |id| hash(text_of(texts, entries, *id)));
-        if entry.row != NO_ROW {
-            let row = |id: &u32| entries.get(*id as usize).map_or(NO_ROW, |entry| entry.row);
-            self.by_row.insert_unique(row_hash(entry.row), id, |id| row_hash(row(id)));
+        id
+    }
+
+    fn add(&mut self, text: &str, mut entry: Entry) -> u32 {
+        (entry.start, entry.length) = (self.texts.len(), text.len() as u32);
+        self.texts.push_str(text);
+        let Some(id) = self.free.pop() else {
+            self.entries.push(entry);
+            return self.entries.len() as u32 - 1;
+        };
+        if let Some(place) = self.entries.get_mut(id as usize) {
+            *place = entry;
         }
         id
     }
@@ -134,13 +156,14 @@ impl Vocab {
             return false;
         }
         let old = *entry;
-        if let Ok(found) = self.ids.find_entry(hash(self.text(id)), |other| *other == id) {
+        if old.row == NO_ROW {
+            if let Ok(found) = self.ids.find_entry(hash(self.text(id)), |other| *other == id) {
+                found.remove();
+            }
+            self.alike.remove(id, text_of(&self.texts, &self.entries, id));
+        } else if let Ok(found) = self.by_row.find_entry(row_hash(old.row), |other| *other == id) {
             found.remove();
         }
-        if let Ok(found) = self.by_row.find_entry(row_hash(old.row), |other| *other == id) {
-            found.remove();
-        }
-        self.alike.remove(id, text_of(&self.texts, &self.entries, id));
         if let Some(entry) = self.entries.get_mut(id as usize) {
             *entry = Entry { row: NO_ROW, ..Entry::default() };
         }
@@ -190,27 +213,32 @@ impl Vocab {
             start += length as usize;
         }
         let (texts, entries) = (&new.texts, &new.entries);
-        let used = || (0_u32..).zip(entries).filter(|(_, entry)| entry.uses > 0);
-        new.ids.reserve(entries.len(), |id| hash(text_of(texts, entries, *id)));
-        for (id, _) in used() {
-            let text = text_of(texts, entries, id);
-            new.ids.insert_unique(hash(text), id, |id| hash(text_of(texts, entries, *id)));
-            new.alike.put(id, text);
-        }
-        let row = |id: &u32| row_hash(entries.get(*id as usize).map_or(NO_ROW, |entry| entry.row));
-        for (id, entry) in used().filter(|(_, entry)| entry.row != NO_ROW) {
-            new.by_row.insert_unique(row_hash(entry.row), id, row);
+        let known = entries.iter().filter(|entry| entry.row != NO_ROW).count();
+        new.by_row.reserve(known, |id| row_hash(row_of(entries, *id)));
+        new.ids.reserve(entries.len() - known, |id| hash(text_of(texts, entries, *id)));
+        for (id, entry) in (0_u32..).zip(entries).filter(|(_, entry)| entry.uses > 0) {
+            if entry.row == NO_ROW {
+                let text = text_of(texts, entries, id);
+                new.ids.insert_unique(hash(text), id, |id| hash(text_of(texts, entries, *id)));
+                new.alike.put(id, text);
+            } else {
+                new.by_row.insert_unique(row_hash(entry.row), id, |id| row_hash(row_of(entries, *id)));
+            }
         }
         Some(new)
     }
 
+    /// The number of `text`.
     pub(crate) fn id(&self, text: &str) -> Option<u32> {
-        self.ids.find(hash(text), |id| self.text(*id) == text).copied()
+        match table().row(text) {
+            Some(row) => self.at_row(row),
+            None => self.ids.find(hash(text), |id| self.text(*id) == text).copied(),
+        }
     }
 
     /// The number of the term at a row of the word table.
     pub(crate) fn at_row(&self, row: u32) -> Option<u32> {
-        self.by_row.find(row_hash(row), |id| self.row(*id) == Some(row)).copied()
+        self.by_row.find(row_hash(row), |id| row_of(&self.entries, *id) == row).copied()
     }
 
     pub(crate) fn text(&self, id: u32) -> &str {
@@ -239,8 +267,8 @@ impl Vocab {
 
     /// About how many bytes of memory this takes.
     pub(crate) fn bytes(&self) -> usize {
-        // Beside an entry: its neighbours among those alike, a number in each of three tables at their usual load, and a
-        // list of the index.
+        // Beside an entry: a list of the index, and, as if none were in the word table, its neighbours among those alike
+        // and a number in each of two tables at their usual load.
         self.texts.len() + self.entries.len() * (size_of::<Entry>() + 8 + 24 + 24)
     }
 
@@ -249,9 +277,15 @@ impl Vocab {
         self.entries.len()
     }
 
-    /// The terms that begin with the same four bytes as `text`; none where it is shorter.
+    /// The terms that begin with the same four bytes as `text`; none where it is shorter. Without those of the word
+    /// table.
     pub(crate) fn alike(&self, text: &str) -> impl Iterator<Item = u32> {
         self.alike.of(text)
+    }
+
+    /// Those of the word table.
+    pub(crate) fn alike_known(&self, text: &str) -> impl Iterator<Item = u32> {
+        table().alike(text).filter_map(|row| self.at_row(row))
     }
 
     /// How often each number is used, from 0 on.
@@ -263,6 +297,10 @@ impl Vocab {
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         (0_u32..).zip(&self.entries).filter(|(_, entry)| entry.uses > 0).map(|(id, _)| id)
     }
+}
+
+fn row_of(entries: &[Entry], id: u32) -> u32 {
+    entries.get(id as usize).map_or(NO_ROW, |entry| entry.row)
 }
 
 fn text_of<'a>(texts: &'a str, entries: &[Entry], id: u32) -> &'a str {

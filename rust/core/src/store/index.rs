@@ -2,19 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params_from_iter};
 
 use super::items::Item;
-use super::models::read_vector;
 use super::snapshots::purges;
 use super::taking::{BESIDE, Taking};
 use crate::embed;
 use crate::error::Result;
 use crate::lexical::{Documents, Gains};
 use crate::validate::{parse, text_of};
-use crate::vectors::{Fusion, IdHash, Mix, Options, Precision, VectorIndex};
+use crate::vectors::{Fusion, IdHash, Mix, Options, Precision, VectorIndex, unpack_into};
 
 /// What the words of a text and its vector each give to a score.
 pub(super) const WORDS: f32 = 0.5;
@@ -23,6 +22,17 @@ pub(super) const VECTOR: f32 = 0.5;
 /// Vectors from which a graph is built. Up to here a look at all signs takes no longer than a graph with what the words
 /// lift above it, is exact, and needs no second structure (benches/store/search.py with 100,000 and 200,000 items).
 pub(super) const GRAPH_FROM: usize = 200_000;
+
+/// Items read by one statement: each that is run costs as much as some rows, and rows of near ids lie together.
+const TOGETHER: usize = 32;
+static SQL_VALUES: LazyLock<String> = LazyLock::new(|| {
+    let ids = vec!["?"; TOGETHER].join(", ");
+    format!("SELECT id, value, NULL FROM items WHERE id IN ({ids})")
+});
+static SQL_BOTH: LazyLock<String> = LazyLock::new(|| {
+    let ids = vec!["?"; TOGETHER].join(", ");
+    format!("SELECT id, value, vector FROM items LEFT JOIN item_vectors ON item_id = id WHERE id IN ({ids})")
+});
 
 /// Asked for beyond the limit, for those that have expired.
 const SPARE: usize = 2;
@@ -142,7 +152,7 @@ impl NamespaceIndex {
         }
         let changed = self.changed(conn)?;
         self.latest += changed.len();
-        let mut taking = Taking::new(local);
+        let mut taking = Taking::new(local, changed.len());
         if self.by_id.is_empty() && changed.len() >= BESIDE {
             self.vectors = None;
             let (done, vectors) = taking.beside(|taking| self.read_items(conn, &changed, taking));
@@ -160,22 +170,20 @@ impl NamespaceIndex {
 
     /// Takes in items as the database has them.
     fn read_items(&mut self, conn: &Connection, ids: &[i64], taking: &mut Taking) -> Result<()> {
-        let local = taking.local;
-        let mut statement = conn.prepare_cached(if local {
-            "SELECT value FROM items WHERE id = ?"
-        } else {
-            "SELECT items.value, item_vectors.vector FROM items
-             LEFT JOIN item_vectors ON item_vectors.item_id = items.id WHERE items.id = ?"
-        })?;
-        for id in ids {
-            let mut rows = statement.query([id])?;
-            let Some(row) = rows.next()? else { continue };
-            let vector = if local {
-                None
-            } else {
-                row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?.map(read_vector)
-            };
-            self.take(taking, id.unsigned_abs(), super::read::text(row, 0)?, vector.as_deref())?;
+        let mut statement = conn.prepare_cached(if taking.local { &SQL_VALUES } else { &SQL_BOTH })?;
+        let mut numbers = Vec::new();
+        for ids in ids.chunks(TOGETHER) {
+            // Where there are fewer, the last one is named again; it is found once.
+            let named = ids.iter().chain(ids.last().into_iter().cycle()).take(TOGETHER);
+            let mut rows = statement.query(params_from_iter(named))?;
+            while let Some(row) = rows.next()? {
+                let packed = row.get_ref(2)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+                let vector = packed.map(|packed| {
+                    unpack_into(packed, &mut numbers);
+                    numbers.as_slice()
+                });
+                self.take(taking, row.get::<_, i64>(0)?.unsigned_abs(), super::read::text(row, 1)?, vector)?;
+            }
         }
         self.taken(taking)
     }

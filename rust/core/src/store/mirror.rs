@@ -12,7 +12,7 @@ use super::search::Scored;
 use super::taking::Taking;
 use crate::embed;
 use crate::error::{Error, Result};
-use crate::vectors::Desk;
+use crate::vectors::{Desk, IdHash};
 
 /// What the other database says of a place, where there may be an item.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ struct Held {
 struct Place {
     index: NamespaceIndex,
     ids: HashMap<String, u64>,
-    items: HashMap<u64, Arc<Item>>,
+    items: HashMap<u64, Arc<Item>, IdHash>,
 }
 
 impl Entry<'_> {
@@ -149,7 +149,7 @@ impl Mirror {
             let place = places.entry(first.place.to_vec()).or_default();
             place.ids.reserve(same.len());
             place.items.reserve(same.len());
-            let mut taking = Taking::new(self.local);
+            let mut taking = Taking::new(self.local, same.len());
             for (row, entry, vector) in same {
                 let vector = vector.or_else(|| vectors.get(&(row.place, row.key)).copied());
                 let vector = vector.map(|floats| stored(floats, size, &mut desk)).transpose()?;

@@ -9,7 +9,6 @@ use super::items::{Embedded, Store};
 use super::put::TOGETHER;
 use crate::embed;
 use crate::error::{Error, Result};
-use crate::vectors::unpack;
 
 /// Takes `model` for a store that holds none yet, or nothing at all; refuses it where another one's vectors are.
 pub(super) fn adopt(db: &Db, model: &str) -> Result<()> {
@@ -124,11 +123,6 @@ impl<'tx> VectorWriter<'tx> {
         self.size = Some(made);
         Ok(())
     }
-}
-
-/// The numbers of a stored vector.
-pub(super) fn read_vector(bytes: &[u8]) -> Vec<f32> {
-    unpack(bytes)
 }
 
 /// An item whose text is to be embedded again.

@@ -1,6 +1,6 @@
-//! Items on their way into an index. Texts are taken apart one by one; vectors are handed on some hundred at a time, and
-//! in a large index that is being made, to a thread beside: to encode them is a good part of the work, and needs nothing
-//! of the texts but their numbers.
+//! Items on their way into an index. Texts are taken apart one by one; vectors are handed on a few at a time, and in a
+//! large index that is being made some hundred, to a thread beside: to encode them is a good part of the work, and needs
+//! nothing of the texts but their numbers.
 
 use std::mem;
 use std::sync::mpsc::{self, SyncSender};
@@ -9,12 +9,13 @@ use std::thread;
 use super::index::options;
 use crate::embed;
 use crate::error::{Error, Result};
-use crate::vectors::VectorIndex;
+use crate::vectors::{Room, VectorIndex};
 
 /// Items from which a thread beside is worth it.
 pub(super) const BESIDE: usize = 4_096;
-/// Vectors handed on together.
+/// Vectors handed on together: to a thread; and to the index, from where they still are in the nearest cache.
 const BATCH: usize = 256;
+const FEW: usize = 16;
 /// Handings on that may wait for the thread: some MB.
 const AHEAD: usize = 4;
 
@@ -30,6 +31,9 @@ pub(super) struct Taking {
 #[derive(Debug, Default)]
 pub(super) struct Way {
     waiting: Waiting,
+    room: Room,
+    /// How many items there may be.
+    expected: usize,
     /// The thread that takes them, where there is one.
     beside: Option<SyncSender<Waiting>>,
 }
@@ -42,10 +46,10 @@ struct Waiting {
 }
 
 impl Taking {
-    /// `local`: vectors are computed here.
-    pub fn new(local: bool) -> Self {
+    /// `local`: vectors are computed here. `expected`: how many items there will be, or fewer.
+    pub fn new(local: bool, expected: usize) -> Self {
         let computed = vec![0.0; if local { embed::dimensions() } else { 0 }];
-        Self { local, computed, way: Way::default() }
+        Self { local, computed, way: Way { expected, ..Way::default() } }
     }
 
     /// Runs `body`, which takes items into an index that has none, while a thread makes the index of their vectors; that
@@ -58,8 +62,9 @@ impl Taking {
         thread::scope(|scope| {
             let worker =
                 thread::Builder::new().name("ai-infra-encode".to_owned()).spawn_scoped(scope, move || {
-                    let mut vectors = None;
-                    let done = receiver.iter().try_for_each(|waiting| waiting.into_index(&mut vectors));
+                    let (mut vectors, mut room) = (None, Room::default());
+                    let done =
+                        receiver.iter().try_for_each(|waiting| waiting.hand_on(&mut vectors, &mut room, 0));
                     (done, vectors)
                 });
             // Where none can be started, `body` makes it all by itself.
@@ -82,7 +87,8 @@ impl Way {
     pub fn put(&mut self, number: u32, vector: &[f32], vectors: &mut Option<VectorIndex>) -> Result<()> {
         let Waiting { numbers, values } = &self.waiting;
         // After `reembed` they may be of another size.
-        if numbers.len() == BATCH || values.len() != numbers.len() * vector.len() {
+        let most = if self.beside.is_some() { BATCH } else { FEW };
+        if numbers.len() == most || values.len() != numbers.len() * vector.len() {
             self.end(vectors)?;
         }
         self.waiting.numbers.push(u64::from(number));
@@ -92,16 +98,19 @@ impl Way {
 
     /// Hands on what waits.
     pub fn end(&mut self, vectors: &mut Option<VectorIndex>) -> Result<()> {
-        let waiting = mem::take(&mut self.waiting);
-        match &self.beside {
-            Some(thread) => thread.send(waiting).map_err(|_| gone()),
-            None => waiting.into_index(vectors),
+        let Self { waiting, room, expected, beside } = self;
+        if let Some(thread) = beside {
+            return thread.send(mem::take(waiting)).map_err(|_| gone());
         }
+        waiting.hand_on(vectors, room, *expected)?;
+        waiting.numbers.clear();
+        waiting.values.clear();
+        Ok(())
     }
 }
 
 impl Waiting {
-    fn into_index(self, vectors: &mut Option<VectorIndex>) -> Result<()> {
+    fn hand_on(&self, vectors: &mut Option<VectorIndex>, room: &mut Room, expected: usize) -> Result<()> {
         let Self { numbers, values } = self;
         let Some(dimensions) = values.len().checked_div(numbers.len()).filter(|size| *size > 0) else {
             return Ok(());
@@ -109,9 +118,13 @@ impl Waiting {
         let fitting = vectors.take().filter(|vectors| vectors.dimensions() == dimensions);
         let known = match fitting {
             Some(known) => known,
-            None => VectorIndex::new(dimensions, options())?,
+            None => {
+                let new = VectorIndex::new(dimensions, options())?;
+                new.expect(expected);
+                new
+            }
         };
-        vectors.insert(known).replace_many(&numbers, &values)
+        vectors.insert(known).replace_in(room, numbers, values)
     }
 }
 
@@ -142,8 +155,8 @@ mod tests {
     fn a_thread_beside_makes_the_same_index() {
         for sizes in [&[(3_000, 160)][..], &[(600, 8), (300, 160)], &[]] {
             let mut alone = None;
-            feed(&mut Taking::new(false), &mut alone, sizes).unwrap();
-            let mut taking = Taking::new(false);
+            feed(&mut Taking::new(false, 100), &mut alone, sizes).unwrap();
+            let mut taking = Taking::new(false, 100);
             let (done, beside) = taking.beside(|taking| feed(taking, &mut None, sizes));
             done.unwrap();
             assert_eq!(alone.is_some(), beside.is_some());
@@ -159,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_fails_on_either_side_is_told() {
-        let mut taking = Taking::new(false);
+        let mut taking = Taking::new(false, 100);
         let (done, _) = taking.beside(|taking| {
             feed(taking, &mut None, &[(1_000, 8)])?;
             Err(Error::InvalidInput("mine".to_owned()))

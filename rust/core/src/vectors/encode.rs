@@ -3,6 +3,7 @@
 use super::half;
 use super::rows::Line;
 use crate::error::{Error, Result};
+use crate::wide::wide;
 
 /// The most dimensions a vector may have. At this size an i8 product still fits an i32:
 /// 65,536 · 255 · 127 < 2³¹.
@@ -96,6 +97,7 @@ pub fn code_lines(dimensions: usize) -> usize {
     dimensions.div_ceil(64)
 }
 
+#[inline(always)]
 fn padded<T: Copy + Default, const N: usize>(chunk: &[f32], convert: impl Fn(f32) -> T) -> [T; N] {
     let mut block = [T::default(); N];
     for (to, from) in block.iter_mut().zip(chunk) {
@@ -107,7 +109,16 @@ fn padded<T: Copy + Default, const N: usize>(chunk: &[f32], convert: impl Fn(f32
 /// Rounds to halves.
 pub fn halves(unit: &[f32], out: &mut Vec<Line>) {
     out.clear();
-    out.extend(unit.chunks(32).map(|c| Line::from_halves(&padded(c, half::from_f32))));
+    out.resize(half_lines(unit.len()), Line::default());
+    fill_halves(unit, out);
+}
+
+wide! {
+    fn fill_halves(unit: &[f32], out: &mut [Line]) {
+        for (line, values) in out.iter_mut().zip(unit.chunks(32)) {
+            *line = Line::from_halves(&padded(values, half::from_f32));
+        }
+    }
 }
 
 /// Keeps single precision; `pairs` rounds the lines up to an even number, as a query for rows of

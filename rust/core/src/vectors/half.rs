@@ -4,6 +4,8 @@
 //! stored and on processors without such instructions. Both directions agree with the hardware
 //! for every finite value (a test walks all 65,536 halves).
 
+use crate::wide::wide;
+
 /// The half nearest to `value`, ties to even; beyond the range it is infinite.
 ///
 /// Every case is computed and one is chosen: a loop over many has no branches and takes several at once.
@@ -22,6 +24,33 @@ pub fn from_f32(value: f32) -> u16 {
     let finite = if magnitude < 0x3880_0000 { small } else { normal };
     let half = if magnitude >= 0x4780_0000 { large } else { finite };
     (half | ((bits >> 16) & 0x8000)) as u16
+}
+
+wide! {
+    /// Rounds each number to the nearest half.
+    pub fn round(values: &mut [f32]) {
+        for value in values {
+            *value = to_f32(from_f32(*value));
+        }
+    }
+}
+
+wide! {
+    /// The halves nearest to numbers, little-endian.
+    pub fn pack(values: &[f32], out: &mut [[u8; 2]]) {
+        for (two, value) in out.iter_mut().zip(values) {
+            *two = from_f32(*value).to_le_bytes();
+        }
+    }
+}
+
+wide! {
+    /// The values of halves, little-endian.
+    pub fn unpack(halves: &[[u8; 2]], out: &mut [f32]) {
+        for (value, two) in out.iter_mut().zip(halves) {
+            *value = to_f32(u16::from_le_bytes(*two));
+        }
+    }
 }
 
 /// The value of a half, exactly.
@@ -46,6 +75,23 @@ mod tests {
                 assert_eq!(from_f32(to_f32(half)), half);
             }
         }
+    }
+
+    #[test]
+    fn many_at_once_are_what_each_one_is() {
+        let mut values: Vec<f32> = (0..=u32::MAX).step_by(65_521).map(f32::from_bits).collect();
+        values.retain(|value| !value.is_nan());
+        let wanted: Vec<u16> = values.iter().map(|value| from_f32(*value)).collect();
+        let mut packed = vec![[0; 2]; values.len()];
+        pack(&values, &mut packed);
+        assert_eq!(packed.iter().map(|two| u16::from_le_bytes(*two)).collect::<Vec<_>>(), wanted);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let back: Vec<u32> = wanted.iter().map(|half| to_f32(*half).to_bits()).collect();
+        let mut unpacked = vec![0.0; values.len()];
+        unpack(&packed, &mut unpacked);
+        assert_eq!(bits(&unpacked), back);
+        round(&mut values);
+        assert_eq!(bits(&values), back);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The hash of the map from ids to slots.
+//! The hash of maps from ids and other numbers.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// A multiply-and-fold hash for 64-bit ids, seeded so that ids cannot be chosen to collide.
+/// A multiply-and-fold hash for numbers, seeded so that ids cannot be chosen to collide.
 #[derive(Clone, Debug)]
 pub struct IdHash(u64);
 
@@ -24,6 +24,9 @@ impl Hasher for IdHasher {
         for byte in bytes {
             self.write_u64(u64::from(*byte));
         }
+    }
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
     }
     fn write_u64(&mut self, value: u64) {
         let product = u128::from(value ^ self.0) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;

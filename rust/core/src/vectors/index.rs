@@ -27,6 +27,13 @@ pub struct VectorIndex {
     pub(super) shared: Arc<Shared>,
 }
 
+/// Room to encode vectors in, for who adds a few at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    unit: Vec<f32>,
+    rows: Vec<Encoded>,
+}
+
 impl VectorIndex {
     /// An empty index for vectors of `dimensions` values.
     ///
@@ -91,7 +98,7 @@ impl VectorIndex {
     /// finite. Nothing has changed then.
     pub fn add(&self, id: u64, vector: &[f32]) -> Result<()> {
         encode::check(vector, self.dimensions(), Some(0))?;
-        self.insert(&[id], vector, false)
+        self.insert(&[id], vector, false, &mut Room::default())
     }
 
     /// Stores a vector under `id`, in the place of the one it had, if any.
@@ -100,7 +107,7 @@ impl VectorIndex {
     /// `InvalidInput` as for [`add`](Self::add), but a taken id is fine.
     pub fn replace(&self, id: u64, vector: &[f32]) -> Result<()> {
         encode::check(vector, self.dimensions(), Some(0))?;
-        self.insert(&[id], vector, true)
+        self.insert(&[id], vector, true, &mut Room::default())
     }
 
     /// Adds `ids.len()` vectors lying one after the other in `vectors`; all or none.
@@ -108,7 +115,7 @@ impl VectorIndex {
     /// # Errors
     /// `InvalidInput` naming the position of the first bad vector or taken id.
     pub fn add_many(&self, ids: &[u64], vectors: &[f32]) -> Result<()> {
-        self.insert(ids, vectors, false)
+        self.insert(ids, vectors, false, &mut Room::default())
     }
 
     /// As [`add_many`](Self::add_many), replacing what is there; of a repeated id the last counts.
@@ -116,10 +123,21 @@ impl VectorIndex {
     /// # Errors
     /// `InvalidInput` naming the position of the first bad vector.
     pub fn replace_many(&self, ids: &[u64], vectors: &[f32]) -> Result<()> {
-        self.insert(ids, vectors, true)
+        self.insert(ids, vectors, true, &mut Room::default())
     }
 
-    fn insert(&self, ids: &[u64], vectors: &[f32], replace: bool) -> Result<()> {
+    /// [`replace_many`](Self::replace_many) in a room that was used before.
+    pub(crate) fn replace_in(&self, room: &mut Room, ids: &[u64], vectors: &[f32]) -> Result<()> {
+        self.insert(ids, vectors, true, room)
+    }
+
+    /// Gets an empty index ready for so many rows, so that it need not grow by doubling.
+    pub(crate) fn expect(&self, rows: usize) {
+        let _gate = fork::enter();
+        self.shared.write().table.expect(rows);
+    }
+
+    fn insert(&self, ids: &[u64], vectors: &[f32], replace: bool, room: &mut Room) -> Result<()> {
         let dimensions = self.dimensions();
         if let [_] = ids {
             encode::check(vectors, dimensions, Some(0))?;
@@ -145,20 +163,21 @@ impl VectorIndex {
             }
         }
         // Encoding is the expensive part and needs no lock; the copy into the table is short.
-        let mut unit = Vec::new();
-        let mut encoded: Vec<Encoded> = Vec::new();
-        encoded.resize_with(ids.len(), Encoded::default);
+        let Room { unit, rows } = room;
+        if rows.len() < ids.len() {
+            rows.resize_with(ids.len(), Encoded::default);
+        }
         let mut with_codes = {
             let _gate = fork::enter();
             let table = &self.shared.read().table;
             table.wants_codes(table.len().saturating_add(ids.len()))
         };
         let rotation = self.shared.rotation.as_deref();
-        for (vector, row) in vectors.chunks_exact(dimensions).zip(&mut encoded) {
-            encode::unit(vector, &mut unit);
-            Table::encode(self.precision(), &unit, row);
+        for (vector, row) in vectors.chunks_exact(dimensions).zip(&mut *rows) {
+            encode::unit(vector, unit);
+            Table::encode(self.precision(), unit, row);
             if with_codes {
-                Table::encode_codes(rotation, &unit, row);
+                Table::encode_codes(rotation, unit, row);
             }
         }
         {
@@ -167,9 +186,9 @@ impl VectorIndex {
             if !with_codes && state.table.wants_codes(state.table.len().saturating_add(ids.len())) {
                 // Others have added rows meanwhile.
                 with_codes = true;
-                for (vector, row) in vectors.chunks_exact(dimensions).zip(&mut encoded) {
-                    encode::unit(vector, &mut unit);
-                    Table::encode_codes(rotation, &unit, row);
+                for (vector, row) in vectors.chunks_exact(dimensions).zip(&mut *rows) {
+                    encode::unit(vector, unit);
+                    Table::encode_codes(rotation, unit, row);
                 }
             }
             let taken = |(_, id): &(usize, &u64)| state.table.slot(**id).is_some();
@@ -184,7 +203,7 @@ impl VectorIndex {
             if with_codes {
                 state.table.make_codes();
             }
-            for (id, row) in ids.iter().zip(&encoded) {
+            for (id, row) in ids.iter().zip(&*rows) {
                 state.put(*id, row);
             }
         }

@@ -42,8 +42,9 @@ mod x86_signs;
 pub(crate) use fuse::Fusion;
 pub(crate) use graph::version as graph_version;
 pub(crate) use ids::IdHash;
+pub(crate) use index::Room;
 pub(crate) use sift::Mix;
-pub(crate) use stored::{Desk, pack, unpack};
+pub(crate) use stored::{Desk, pack, unpack, unpack_into};
 
 pub use encode::{MAX_DIMENSIONS, Precision};
 pub use index::VectorIndex;

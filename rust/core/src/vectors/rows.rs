@@ -28,6 +28,7 @@ unsafe impl Flat for Line {}
 
 impl Line {
     /// A line of 32 little-endian halves.
+    #[inline(always)]
     pub fn from_halves(halves: &[u16; 32]) -> Self {
         let mut line = Self([0; 64]);
         for (to, from) in line.0.chunks_exact_mut(2).zip(halves) {
@@ -210,6 +211,14 @@ impl Rows {
         Some(new)
     }
 
+    /// Gets an empty table ready for so many rows; what fills full-size blocks is ready anyway.
+    pub fn expect(&mut self, rows: usize) {
+        let lines = rows.saturating_mul(self.row_lines);
+        if self.blocks.is_empty() && lines <= BLOCK_LINES / 4 {
+            self.blocks.push(Block::Small(Vec::with_capacity(lines)));
+        }
+    }
+
     /// Appends a row; `row` has exactly the table's number of lines.
     pub fn push(&mut self, row: &[Line]) {
         debug_assert_eq!(row.len(), self.row_lines);
@@ -292,6 +301,23 @@ mod tests {
         assert!(rows.get(0).is_none());
         rows.swap_remove(0);
         assert_eq!(rows.len(), 0);
+    }
+
+    #[test]
+    fn rows_that_are_expected_take_what_they_need() {
+        for expected in [0, 1, 7, 100, 5_000] {
+            let (mut ready, mut grown) = (Rows::new(12), Rows::new(12));
+            ready.expect(expected);
+            for i in 0..5_000u32 {
+                if i as usize == expected && expected <= 100 {
+                    assert_eq!(ready.blocks.first().map_or(0, Block::capacity), expected * 12);
+                }
+                ready.push(&row(12, i as u8));
+                grown.push(&row(12, i as u8));
+            }
+            let same = |i| ready.get(i).unwrap().iter().zip(grown.get(i).unwrap()).all(|(a, b)| a.0 == b.0);
+            assert!((0..5_000).all(same) && ready.len() == grown.len());
+        }
     }
 
     #[test]

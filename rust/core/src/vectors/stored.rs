@@ -16,9 +16,7 @@ pub(crate) fn pack(floats: &[u8]) -> Option<Vec<u8>> {
     let mut desk = Desk::default();
     let direction = desk.direction(floats)?;
     let mut packed = vec![0; 2 * direction.len()];
-    for (two, x) in packed.as_chunks_mut::<2>().0.iter_mut().zip(direction) {
-        *two = half::from_f32(*x).to_le_bytes();
-    }
+    half::pack(direction, packed.as_chunks_mut().0);
     Some(packed)
 }
 
@@ -33,9 +31,7 @@ impl Desk {
     /// The numbers that [`unpack`] makes of what [`pack`] makes of a vector.
     pub(crate) fn round(&mut self, floats: &[u8]) -> Option<&[f32]> {
         let direction = self.direction(floats)?;
-        for x in &mut *direction {
-            *x = half::to_f32(half::from_f32(*x));
-        }
+        half::round(direction);
         Some(direction)
     }
 
@@ -65,7 +61,16 @@ impl Desk {
 
 /// The numbers of a stored vector.
 pub(crate) fn unpack(packed: &[u8]) -> Vec<f32> {
-    packed.as_chunks::<2>().0.iter().map(|two| half::to_f32(u16::from_le_bytes(*two))).collect()
+    let mut vector = Vec::new();
+    unpack_into(packed, &mut vector);
+    vector
+}
+
+/// Puts the numbers of a stored vector in the place of what `out` holds.
+pub(crate) fn unpack_into(packed: &[u8], out: &mut Vec<f32>) {
+    let (halves, _) = packed.as_chunks();
+    out.resize(halves.len(), 0.0);
+    half::unpack(halves, out);
 }
 
 #[cfg(test)]

@@ -114,6 +114,15 @@ impl Table {
         out.scale = encode::row_codes(unit, &mut out.codes);
     }
 
+    /// Gets ready for so many rows, where there is none yet.
+    pub fn expect(&mut self, rows: usize) {
+        if self.ids.is_empty() {
+            self.exact.expect(rows);
+            self.ids.reserve_exact(rows);
+            self.slots.reserve(rows);
+        }
+    }
+
     /// Stores a row under `id`, in the place of the one it had; returns its slot.
     pub fn put(&mut self, id: u64, row: &Encoded) -> u32 {
         if let Some(slot) = self.slot(id) {
