@@ -10,7 +10,8 @@ question comes twice. Medians in microseconds.
 ``ours`` weighs words and vectors together; the peers search by vector only. It is asked twice: with words of the
 mixture the vector is from, which many items have, and with words that no item has, so that the vector decides alone.
 That second result is what recall@10 is measured on, against the exact answer. The ratio is that of the fastest peer
-store to ours with words. numpy, hnswlib, usearch and our own index without a store are no stores: they keep no texts
+store to ours, of those with a recall of 0.99 and more (chromadb as it comes has less in large collections; "wide" looks
+at four times as many). numpy, hnswlib, usearch and our own index without a store are no stores: they keep no texts
 and nothing outlives them. Peers that are not installed are left out. ``namespaces.py`` beside this searches one of many
 namespaces.
 """
@@ -40,7 +41,7 @@ import numpy as np
 K = 10
 MIXTURE = 64
 VOCABULARY = 20_000
-STORES = ("sqlite-vec", "chromadb", "langgraph sqlite", "langgraph memory")
+STORES = ("sqlite-vec", "chromadb", "chromadb, wide", "langgraph sqlite", "langgraph memory")
 
 Ask = Callable[[int], Sequence[int]]
 """Answers question number n with the numbers of the best items."""
@@ -227,11 +228,13 @@ def sqlite_vec(data: Data, folder: Path) -> Iterator[Ask]:
 
 
 @contextmanager
-def chroma(data: Data, folder: Path) -> Iterator[Ask]:
+def chroma(data: Data, folder: Path, breadth: int = 100) -> Iterator[Ask]:
     import chromadb
 
     client = chromadb.PersistentClient(str(folder / "chroma"))
-    held = client.create_collection("bench", configuration={"hnsw": {"space": "cosine"}})
+    held = client.create_collection(
+        "bench", configuration={"hnsw": {"space": "cosine", "ef_search": breadth}}
+    )
     for start in range(0, len(data.texts), 5_000):
         part = range(start, min(start + 5_000, len(data.texts)))
         held.add(
@@ -289,6 +292,7 @@ def sides(data: Data, folder: Path) -> Iterator[tuple[str, str, Any]]:
     yield "ours, unknown words", "ai_infra", lambda: ours(data, None, data.unknown)
     yield "sqlite-vec", "sqlite_vec", lambda: sqlite_vec(data, folder)
     yield "chromadb", "chromadb", lambda: chroma(data, folder)
+    yield "chromadb, wide", "chromadb", lambda: chroma(data, folder, 400)
     yield "langgraph sqlite", "langgraph.store.sqlite", lambda: langgraph(data, folder)
     yield "langgraph memory", "langgraph", lambda: langgraph(data, None)
     for name, module in (("numpy", "numpy"), ("our index alone", "ai_infra"), ("hnswlib", "hnswlib"),
@@ -324,7 +328,7 @@ def run(items: int, dims: int, questions: int, only: list[str], langgraph_to: in
             again = {side: opened for side, _, opened in sides(data, Path(folder))}
             with again[name]() as ask:
                 results[name] = measure(ask, data)
-    stores = [results[name][0] for name in STORES if name in results]
+    stores = [results[name][0] for name in STORES if name in results and results[name][1] >= 0.99]
     for name, (median, recall) in results.items():
         ratio = f"  {min(stores) / median:6.1f} x" if stores and name.startswith("ours") else ""
         shown = "       -" if name in ("ours, file", "ours, memory") else f"{recall:8.3f}"
