@@ -42,6 +42,7 @@ struct Desk {
     most: Vec<f32>,
     tops: Vec<f32>,
     sorted: Vec<f32>,
+    parts: Vec<u32>,
 }
 
 thread_local! {
@@ -64,7 +65,7 @@ impl Table {
             return None;
         }
         DESK.with_borrow_mut(|desk| {
-            let Desk { look, most, tops, sorted } = desk;
+            let Desk { look, most, tops, sorted, parts } = desk;
             // SAFETY: the tables come from `Kernels::available`.
             unsafe { look.ask(rotation, unit, mix.weight, tables) };
             let padded = rows.next_multiple_of(LANES);
@@ -82,12 +83,10 @@ impl Table {
             // Whatever rows the bar is taken from, it is not above that of all; that of the likely ones is close to it.
             // There are as many groups as are wanted.
             let wanted = k + k / 4 + 8;
-            sorted.clone_from(tops);
-            let last = wanted.min(rows.div_ceil(PART)) - 1;
-            let (_, likely, _) = sorted.select_nth_unstable_by(last, |a, b| b.total_cmp(a));
-            let mut left = at_least(*likely, most.get(..rows)?, tops, 4 * wanted);
-            let bar = kth(&left)?;
-            left = at_least(bar, most.get(..rows)?, tops, rows / 2);
+            let likely = nth(tops, wanted.min(rows.div_ceil(PART)), sorted);
+            let most = most.get(..rows)?;
+            let bar = kth(&at_least(likely, (most, tops), 4 * wanted, parts))?;
+            let left = at_least(bar, (most, tops), rows / 2, parts);
             (left.len() < rows / 2).then_some(left)
         })
     }
@@ -110,16 +109,42 @@ impl Table {
     }
 }
 
-/// The first `count` slots whose `most` is no less than `bar`; `tops` are the largest of each [`PART`].
-fn at_least(bar: f32, most: &[f32], tops: &[f32], count: usize) -> Vec<u32> {
-    let mut slots = Vec::with_capacity(count.min(256));
+/// The `n`-th largest of `values`, of which there are so many; `room` to work in.
+fn nth(values: &[f32], n: usize, room: &mut Vec<f32>) -> f32 {
+    let largest_first = |a: &f32, b: &f32| b.total_cmp(a);
+    // No less than so many of all is what is so among some of them: most need not be sorted at all.
+    let some = values.get(..values.len() / 8).filter(|some| some.len() > n).unwrap_or(values);
+    room.clear();
+    room.extend_from_slice(some);
+    let select = |room: &mut Vec<f32>| *room.select_nth_unstable_by(n - 1, largest_first).1;
+    let bar = select(room);
+    if some.len() == values.len() {
+        return bar;
+    }
+    room.clear();
+    room.extend(values.iter().filter(|value| **value >= bar));
+    select(room)
+}
+
+/// The first `count` slots whose `most` is no less than `bar`; `tops` are the largest of each [`PART`], `room` is to work
+/// in.
+fn at_least(bar: f32, (most, tops): (&[f32], &[f32]), count: usize, room: &mut Vec<u32>) -> Vec<u32> {
+    // Which parts have one cannot be guessed: they are noted without a jump.
+    room.resize(tops.len() + 1, 0);
+    let mut noted = 0;
+    for (part, top) in (0..).zip(tops) {
+        if let Some(place) = room.get_mut(noted) {
+            *place = part;
+        }
+        noted += usize::from(*top >= bar);
+    }
     let (parts, rest) = most.as_chunks();
     let last = std::array::from_fn(|at| rest.get(at).copied().unwrap_or(f32::NEG_INFINITY));
-    let parts = parts.iter().chain([&last]).zip(tops).zip((0u32..).step_by(PART));
-    for ((part, _), first) in parts.filter(|((_, top), _)| **top >= bar) {
-        let mut hits = hits(part, bar);
+    let mut slots = Vec::with_capacity(count.min(256).max(noted * 2));
+    for part in room.iter().take(noted) {
+        let mut hits = hits(parts.get(*part as usize).unwrap_or(&last), bar);
         while hits != 0 {
-            slots.push(first + hits.trailing_zeros());
+            slots.push(*part * PART as u32 + hits.trailing_zeros());
             hits &= hits - 1;
         }
         if slots.len() >= count {

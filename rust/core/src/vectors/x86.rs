@@ -25,25 +25,28 @@ pub const AVX2: Kernels = Kernels {
 };
 
 /// Bytes ahead of the line in work that are asked for: enough for the distance to memory, few enough
-/// to stay in the first-level cache. The address may lie anywhere; a prefetch never faults.
+/// to stay in the first-level cache.
 const AHEAD: usize = 1_024;
 
-/// Runs `$body` with a pointer to each row and the lines that it and the query have, and stores its
-/// result.
+/// Runs `$body` with a pointer to each row, one to what is asked for meanwhile, and the lines that row and query have,
+/// and stores its result. Rows need not lie together, so what comes is a row further on in the list.
 macro_rules! each {
-    ($rows:ident, $out:ident, $most:expr, |$p:ident, $lines:ident| $body:block) => {
-        for (row, out) in $rows.iter().zip($out.iter_mut()) {
-            let $p = row.as_ptr().cast::<u8>();
+    ($rows:ident, $out:ident, $most:expr, |$p:ident, $next:ident, $lines:ident| $body:block) => {
+        let ahead = $rows.first().map_or(1, |row| AHEAD.div_ceil(size_of_val(*row).max(1)));
+        let later = $rows.iter().skip(ahead).chain($rows.last().into_iter().cycle());
+        for ((row, later), out) in $rows.iter().zip(later).zip($out.iter_mut()) {
+            let ($p, $next) = (row.as_ptr().cast::<u8>(), later.as_ptr().cast::<u8>());
             let $lines = row.len().min($most);
             *out = $body;
         }
     };
 }
 
+/// Asks for the line at an address, which may lie anywhere.
 #[inline(always)]
 pub fn prefetch(line: *const u8) {
     // SAFETY: a prefetch reads nothing and never faults; SSE is baseline on x86-64.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD).cast()) };
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
 }
 
 // ------------------------------------------------------------------------------------------ 512
@@ -51,11 +54,11 @@ pub fn prefetch(line: *const u8) {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn halves_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    each!(rows, out, query.len() / 2, |p, lines| {
+    each!(rows, out, query.len() / 2, |p, next, lines| {
         let mut sums = [_mm512_setzero_ps(); 4];
         for i in 0..lines / 2 {
-            prefetch(p.wrapping_add(i * 128));
-            prefetch(p.wrapping_add(i * 128 + 64));
+            prefetch(next.wrapping_add(i * 128));
+            prefetch(next.wrapping_add(i * 128 + 64));
             for (part, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: two lines of the row and four of the query, all aligned and below their
                 // number, in four parts.
@@ -87,12 +90,12 @@ fn halves_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn floats_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    each!(rows, out, query.len(), |p, lines| {
+    each!(rows, out, query.len(), |p, next, lines| {
         let mut sums = [_mm512_setzero_ps(); 4];
         for i in 0..lines / 4 {
             for (part, sum) in sums.iter_mut().enumerate() {
                 let line = i * 4 + part;
-                prefetch(p.wrapping_add(line * 64));
+                prefetch(next.wrapping_add(line * 64));
                 // SAFETY: `line` is below the lines of the query and of the row; all are aligned.
                 unsafe {
                     let values = _mm512_load_ps(p.add(line * 64).cast());
@@ -114,10 +117,10 @@ fn floats_512(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn codes_512(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
     let q = query.as_ptr().cast::<u8>();
-    each!(rows, out, query.len(), |p, lines| {
+    each!(rows, out, query.len(), |p, next, lines| {
         let mut sums = [_mm512_setzero_si512(); 2];
         for i in 0..lines {
-            prefetch(p.wrapping_add(i * 64));
+            prefetch(next.wrapping_add(i * 64));
             for (part, sum) in sums.iter_mut().enumerate() {
                 let at = i * 64 + part * 32;
                 // SAFETY: half a line, `i` below the lines of the query and of the row; aligned.
@@ -136,12 +139,12 @@ fn codes_512(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub fn codes_vnni(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
     let q = query.as_ptr().cast::<u8>();
-    each!(rows, out, query.len(), |p, lines| {
+    each!(rows, out, query.len(), |p, next, lines| {
         let mut sums = [_mm512_setzero_si512(); 2];
         for i in 0..lines / 2 {
             for (part, sum) in sums.iter_mut().enumerate() {
                 let at = (i * 2 + part) * 64;
-                prefetch(p.wrapping_add(at));
+                prefetch(next.wrapping_add(at));
                 // SAFETY: a line below those of the query and of the row; all are aligned.
                 unsafe {
                     let codes = _mm512_load_si512(p.add(at).cast());
@@ -196,10 +199,10 @@ fn sum_epi32(v: __m256i) -> i32 {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn halves_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    each!(rows, out, query.len() / 2, |p, lines| {
+    each!(rows, out, query.len() / 2, |p, next, lines| {
         let mut sums = [_mm256_setzero_ps(); 4];
         for i in 0..lines {
-            prefetch(p.wrapping_add(i * 64));
+            prefetch(next.wrapping_add(i * 64));
             for (part, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: a quarter of a line of the row, half a line of the query, aligned, below
                 // their number.
@@ -220,10 +223,10 @@ fn halves_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn floats_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
     let q = query.as_ptr().cast::<f32>();
-    each!(rows, out, query.len(), |p, lines| {
+    each!(rows, out, query.len(), |p, next, lines| {
         let mut sums = [_mm256_setzero_ps(); 2];
         for i in 0..lines {
-            prefetch(p.wrapping_add(i * 64));
+            prefetch(next.wrapping_add(i * 64));
             for (half, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: half a line of the row and of the query, aligned, below their number.
                 unsafe {
@@ -239,10 +242,10 @@ fn floats_256(query: &[Line], rows: &[&[Line]], out: &mut [f32]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn codes_256(query: &[Line], rows: &[&[Line]], out: &mut [i32]) {
     let q = query.as_ptr().cast::<u8>();
-    each!(rows, out, query.len(), |p, lines| {
+    each!(rows, out, query.len(), |p, next, lines| {
         let mut sums = [_mm256_setzero_si256(); 4];
         for i in 0..lines {
-            prefetch(p.wrapping_add(i * 64));
+            prefetch(next.wrapping_add(i * 64));
             for (part, sum) in sums.iter_mut().enumerate() {
                 let at = i * 64 + part * 16;
                 // SAFETY: a quarter of a line, `i` below the lines of both; all are aligned.
