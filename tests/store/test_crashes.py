@@ -76,6 +76,79 @@ def work(path, round_):
         assert {store.count(namespace) for namespace in store.list_namespaces("batch")} == {300}
 
 
+def test_threads_that_share_a_commit_lose_nothing_they_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    program = """
+import itertools, threading
+from ai_infra.llm.memory.store import MemoryStore
+
+def write(store, round_, thread):
+    for number in itertools.count():
+        key = f"{round_}-{thread}-{number}"
+        store.put(("threads", str(thread)), key, {"pad": "x" * (number % 3000)})
+        tell(key)
+
+def work(path, round_):
+    with MemoryStore.sqlite(path) as store:
+        threads = [threading.Thread(target=write, args=(store, round_, thread)) for thread in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+"""
+    dice = random.Random(3)
+    acknowledged: set[str] = set()
+    with Victims(program) as writers:
+        for round_ in range(50 * NIGHTLY):
+            writers.start(str(path), round_)
+            acknowledged.update(writers.line() for _ in range(dice.randrange(1, 60)))
+            time.sleep(dice.random() * 0.004)
+            acknowledged.update(writers.kill())
+    with MemoryStore.sqlite(path) as store:
+        found = {item.key for item in store.list("threads", recursive=True)}
+    assert found >= acknowledged
+    assert len(acknowledged) > 500 * NIGHTLY
+    assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
+
+
+def test_threads_that_share_a_commit_on_a_full_disk_know_which_of_them_were_kept(tmp_path: Path) -> None:
+    code = """
+import resource, threading
+from ai_infra.errors import ConflictError, StorageFullError
+store = MemoryStore.sqlite(path)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+acknowledged, full, conflicts = [], [], []
+def write(thread):
+    for number in range(60):
+        key = f"{thread}-{number}"
+        try:
+            if number % 5 == 4:
+                store.put("a", key, {}, expected_version=7)
+            store.put("a", key, {"pad": "x" * 5000})
+            acknowledged.append(key)
+        except StorageFullError:
+            full.append(key)
+        except ConflictError:
+            conflicts.append(key)
+threads = [threading.Thread(target=write, args=(thread,)) for thread in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert acknowledged and full and conflicts, (len(acknowledged), len(full), len(conflicts))
+assert len(acknowledged) + len(full) + len(conflicts) == 720
+assert sorted(acknowledged) == sorted(item.key for item in store.list("a"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+store.put("a", "more", {"pad": "x" * 5000})
+store.close()
+print(len(acknowledged) + 1)
+"""
+    path = tmp_path / "store.db"
+    acknowledged = int(run(code, path))
+    with MemoryStore.sqlite(path) as store:
+        assert store.count("a") == acknowledged
+    assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
+
+
 def test_a_full_disk_is_a_clear_error_and_the_store_goes_on(tmp_path: Path) -> None:
     code = """
 import resource

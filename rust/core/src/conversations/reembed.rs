@@ -11,7 +11,7 @@ impl Conversations {
     /// # Errors
     /// As [`Self::put`].
     pub fn reembed(&self, model: &str, rows: &[Row]) -> Result<bool> {
-        self.db.write(|tx| {
+        self.db.write_many(|tx| {
             let count: i64 = tx.query_row("SELECT count(*) FROM conversations", [], |row| row.get(0))?;
             let mut same = usize::try_from(count).is_ok_and(|count| count == rows.len());
             for (id, seq, _) in rows {

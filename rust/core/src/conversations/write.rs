@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, params};
 
 use super::keep::key;
 use super::read::{head_of, messages, model};
 use super::{Conversations, Head, Vectors, Write};
 use crate::error::{Error, Result};
+use crate::store::Transaction;
 use crate::vectors::pack;
 
 impl Conversations {
@@ -18,7 +19,7 @@ impl Conversations {
     /// [`Error::EmbeddingMismatch`] where the database holds another model's conversations or vectors of another
     /// size; [`Error::Embedding`] for a vector that is none; the storage errors. Nothing is written then.
     pub fn put(&self, writes: &[Write], model: &str, now: i64) -> Result<Vec<(Head, usize)>> {
-        self.db.write(|tx| {
+        self.db.write_many(|tx| {
             adopt(tx, model)?;
             writes.iter().map(|write| put_one(tx, write, now)).collect()
         })

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{mem, thread};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::checkpoint::{self, Mover};
+use super::commit::Open;
 use super::{busy, errors, fork, open};
 use crate::error::{Error, Result};
 
@@ -21,38 +22,42 @@ const IDLE_READERS: usize = 8;
 /// Cloning is cheap and shares it. Dropping the last clone closes it.
 #[derive(Clone, Debug)]
 pub struct Db {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What the clones of one [`Db`] share.
 #[derive(Debug)]
 pub(super) struct Shared {
     /// `None`: in memory, where the writing connection is the only one.
-    file: Option<PathBuf>,
-    timeout: Duration,
+    pub(super) file: Option<PathBuf>,
+    pub(super) timeout: Duration,
     closed: AtomicBool,
     /// Counts writes from 1 on.
-    version: AtomicU64,
-    writer: Mutex<Slot>,
+    pub(super) version: AtomicU64,
+    pub(super) writer: Mutex<Slot>,
+    /// Writers on their way to it, who will go on with a transaction that they find open.
+    pub(super) waiting: AtomicUsize,
     readers: Mutex<Slot>,
     pub(super) mover: Mover,
 }
 
 /// Connections at rest, and the process that opened them.
 #[derive(Debug)]
-struct Slot {
+pub(super) struct Slot {
     pid: u32,
     idle: Vec<Connection>,
+    /// Of the writers: a transaction that the next one goes on with.
+    pub(super) open: Option<Open>,
 }
 
 impl Slot {
     fn new(idle: Vec<Connection>) -> Self {
-        Self { pid: process::id(), idle }
+        Self { pid: process::id(), idle, open: None }
     }
 
     /// Takes a connection. One that came over a `fork()` which passed by [`super::before_fork`] is left alone:
     /// closing it could tear down what the parent still uses.
-    fn take(&mut self) -> Option<Connection> {
+    pub(super) fn take(&mut self) -> Option<Connection> {
         self.own();
         self.idle.pop()
     }
@@ -64,21 +69,14 @@ impl Slot {
             // Past the gate a file's connections are closed already, and memory is a whole copy of the parent's.
             if !fork::passed_the_gate() {
                 mem::take(&mut self.idle).into_iter().for_each(mem::forget);
+                mem::forget(self.open.take());
             }
         }
     }
 }
 
-fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+pub(super) fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn in_transaction<T>(conn: &mut Connection, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let answer = body(&tx)?;
-    errors::in_place(&tx)?;
-    tx.commit()?;
-    Ok(answer)
 }
 
 impl Db {
@@ -115,6 +113,7 @@ impl Db {
             closed: AtomicBool::new(false),
             version: AtomicU64::new(1),
             writer: Mutex::new(Slot::new(vec![conn])),
+            waiting: AtomicUsize::new(0),
             readers: Mutex::new(Slot::new(Vec::new())),
             mover: Mover::default(),
         });
@@ -130,43 +129,6 @@ impl Db {
     /// The absolute path of the file; `None` in memory.
     pub fn path(&self) -> Option<&Path> {
         self.shared.file.as_deref()
-    }
-
-    /// Runs `body` in one immediate transaction and commits it: when this returns, the change is on the disk.
-    /// An error of `body` rolls everything back. Writers of all threads and processes run one after another.
-    ///
-    /// # Errors
-    /// Whatever `body` returns; [`Error::StorageTimeout`] when others held the lock past the deadline;
-    /// [`Error::StorageFull`], [`Error::StorageCorrupt`], [`Error::Storage`] from the file.
-    pub fn write<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.alone(|conn| in_transaction(conn, body))
-    }
-
-    /// [`Self::write`], where it need not wait for another writer; `None` where it would. For what can be left.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub fn write_now<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<Option<T>> {
-        let _gate = fork::enter();
-        let shared = &*self.shared;
-        busy::start(Duration::ZERO);
-        let mut slot = match shared.writer.try_lock() {
-            Ok(slot) => slot,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(None),
-        };
-        shared.check_open()?;
-        let mut conn = shared.connection(slot.take())?;
-        let answer = in_transaction(&mut conn, body).map_err(|error| shared.refine(error, &conn));
-        shared.version.fetch_add(1, Ordering::AcqRel);
-        checkpoint::after_commit(&self.shared, &conn);
-        if shared.reusable(&answer) {
-            slot.idle.push(conn);
-        }
-        match answer {
-            Err(Error::StorageTimeout(_)) => Ok(None),
-            answer => answer.map(Some),
-        }
     }
 
     /// A number that grows with every write, from the moment it is committed and before its caller knows. `None` for
@@ -193,14 +155,12 @@ impl Db {
         let _gate = fork::enter();
         let shared = &*self.shared;
         busy::start(shared.timeout);
-        let mut slot = lock(&shared.writer);
+        let mut slot = self.take_turn();
         shared.check_open()?;
         let mut conn = shared.connection(slot.take())?;
         let answer = body(&mut conn).map_err(|error| shared.refine(error, &conn));
         checkpoint::after_commit(&self.shared, &conn);
-        if shared.reusable(&answer) {
-            slot.idle.push(conn);
-        }
+        shared.put_back(&mut slot, conn, &answer);
         answer
     }
 
@@ -270,6 +230,7 @@ impl Db {
             let _ = mover.join(); // it does not panic
         }
         let _gate = fork::enter();
+        drop(self.take_turn());
         drop(shared.drain(&shared.readers));
         drop(shared.drain(&shared.writer));
     }
@@ -311,14 +272,14 @@ impl Shared {
         mem::take(&mut slot.idle)
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::StorageClosed("the store is closed; open it again to use it".to_owned()));
         }
         Ok(())
     }
 
-    fn connection(&self, idle: Option<Connection>) -> Result<Connection> {
+    pub(super) fn connection(&self, idle: Option<Connection>) -> Result<Connection> {
         match (idle, &self.file) {
             (Some(conn), _) => Ok(conn),
             (None, Some(file)) => open::connect(file).map_err(|error| errors::refine(error, None, file)),
@@ -328,8 +289,15 @@ impl Shared {
         }
     }
 
-    fn refine(&self, error: Error, conn: &Connection) -> Error {
+    pub(super) fn refine(&self, error: Error, conn: &Connection) -> Error {
         errors::refine(error, Some(conn), self.file.as_deref().unwrap_or(Path::new(":memory:")))
+    }
+
+    /// Keeps the connection of a writer for the next one.
+    pub(super) fn put_back<T>(&self, slot: &mut Slot, conn: Connection, answer: &Result<T>) {
+        if self.reusable(answer) && conn.is_autocommit() {
+            slot.idle.push(conn);
+        }
     }
 
     /// After a failure of the file the next operation starts with a fresh connection.

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+use super::commit::Transaction;
 use super::db::Db;
 use super::models::{adopt, check_model};
 use super::namespace::Namespace;
@@ -12,6 +13,9 @@ use super::put::{keep_ids, put_in};
 use super::search::Indexes;
 use crate::embed;
 use crate::error::Result;
+
+/// Rows of one operation from which nobody else's commit waits for it.
+const MANY: usize = 32;
 
 /// One value as it is stored. Times are microseconds since 1970 UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -132,12 +136,13 @@ impl Store {
     /// # Errors
     /// [`crate::error::Error::Conflict`] when an expected version is not the one that is there, and the storage errors.
     pub fn put(&self, rows: &[PutRow], now: i64) -> Result<Vec<Stamp>> {
-        self.db.write(|tx| {
+        let put = |tx: &Transaction<'_>| {
             if rows.iter().any(|row| row.vector.is_some()) {
                 check_model(tx, &self.model)?;
             }
             put_in(tx, rows, now)
-        })
+        };
+        if rows.len() < MANY { self.db.write(put) } else { self.db.write_many(put) }
     }
 
     /// Deletes; says of each key whether there was a live item.
@@ -177,7 +182,7 @@ impl Store {
     /// # Errors
     /// The storage errors.
     pub fn clear(&self, namespace: &Namespace, recursive: bool, now: i64) -> Result<i64> {
-        let (count, gone) = self.db.write(|tx| {
+        let (count, gone) = self.db.write_many(|tx| {
             keep_ids(tx)?;
             let mut count = 0;
             let mut gone = Vec::new();
@@ -205,7 +210,7 @@ impl Store {
     /// # Errors
     /// The storage errors.
     pub fn sweep(&self, until: i64, limit: i64) -> Result<usize> {
-        let (count, gone) = self.db.write(|tx| {
+        let (count, gone) = self.db.write_many(|tx| {
             let rows: Vec<(i64, i64)> = tx
                 .prepare_cached(
                     "SELECT id, ns_id FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",

@@ -5,6 +5,7 @@
 
 mod busy;
 mod checkpoint;
+mod commit;
 mod db;
 mod errors;
 mod filter;
@@ -26,6 +27,7 @@ mod snapshots;
 mod taking;
 mod wanted;
 
+pub use commit::Transaction;
 pub use db::Db;
 pub use filter::Filter;
 pub use fork::{after_fork, before_fork};

@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::commit::Transaction;
 use super::db::Db;
 use super::items::{Embedded, Store};
 use super::put::TOGETHER;
@@ -161,7 +162,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub fn reembed(&self, vectors: &[(i64, i64, Option<Embedded>)]) -> Result<bool> {
-        self.db().write(|tx| {
+        self.db().write_many(|tx| {
             let count: i64 = tx.query_row("SELECT count(*) FROM items", [], |row| row.get(0))?;
             let mut same =
                 usize::try_from(count).is_ok_and(|count| count == vectors.len()) || self.is_local();

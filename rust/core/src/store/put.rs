@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use rusqlite::{CachedStatement, ErrorCode, OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, ErrorCode, OptionalExtension, params};
 
+use super::commit::Transaction;
 use super::items::{PutRow, Restored, Stamp, forget_vector};
 use super::models::VectorWriter;
 use crate::error::{Error, Result};

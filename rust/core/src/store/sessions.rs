@@ -6,8 +6,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::commit::Transaction;
 use super::db::Db;
 use crate::error::{Error, Result};
 
