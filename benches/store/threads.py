@@ -1,7 +1,7 @@
 """Many threads that write single items to one file, beside peers, in one run.
 
     pip install -r benches/requirements.txt
-    python benches/store/threads.py [--items 4000] [--threads 1 2 8 32] [--searchable]
+    python -m benches.store.threads [--items 4000] [--threads 1 2 8 32] [--searchable]
 
 Every store has a write-ahead log and ``synchronous=FULL``: a put has returned when it is on the disk. Puts a second of
 all threads together, medians of ``--rounds``; the stores take turns.
@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from writes import OURS, PEER, PLAIN, SEARCHABLE, Fake, Store, installed
+from benches.store.writes import OURS, PEER, PLAIN, SEARCHABLE, Fake, Store, installed
 
 
 def race(store: Store, threads: int, items: int, turn: int) -> float:
@@ -31,7 +28,10 @@ def race(store: Store, threads: int, items: int, turn: int) -> float:
     def write(thread: int) -> None:
         start.wait()
         for n in range(items // threads):
-            put(f"{turn}-{threads}-{thread}-{n}", {"text": f"fact number {n} of {thread}: " + "words and " * 8})
+            put(
+                f"{turn}-{threads}-{thread}-{n}",
+                {"text": f"fact number {n} of {thread}: " + "words and " * 8},
+            )
 
     workers = [threading.Thread(target=write, args=(n,)) for n in range(threads)]
     for worker in workers:
