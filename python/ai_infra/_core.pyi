@@ -47,7 +47,9 @@ __all__ = [
     "message_chunks",
     "message_passages",
     "needed_terms",
+    "pack_vectors",
     "search_terms",
+    "unpack_vectors",
     "wanted_terms",
     "word_stems",
 ]
@@ -363,9 +365,13 @@ class Mirror:
     def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
         """Takes rows as they are, and says by how many items the mirror has grown.
 
-        Columns: the namespace (each part followed by a zero byte; None: no row), key, value JSON (None: the
-        vector of an item in another row, or, without a vector, the item is gone), created_at, updated_at,
-        expires_at, version, vector; more do not matter.
+        Columns: the namespace (each part followed by a zero byte; None: no row, and in place of the version how
+        many numbers vectors have, or None), key, value JSON (None: the vector of an item in another row, or,
+        without a vector, the item is gone), created_at, updated_at, expires_at, version, vector (as
+        :func:`unpack_vectors` reads it); more do not matter.
+
+        Raises:
+            StorageCorruptError: a value is no JSON, or a vector has another size.
         """
 
     def search(
@@ -636,6 +642,21 @@ def local_embed(texts: list[str]) -> bytes:
 def float_rows(values: Sequence[Any]) -> tuple[list[bytes | None], list[int]]:
     """For each value its numbers as the bytes of f32 values, None where it is no sequence of numbers (a list, an
     array, whatever iterates); and which of them hold one that is not finite."""
+
+def pack_vectors(vectors: Sequence[bytes]) -> list[bytes]:
+    """The stored form of vectors given as the bytes of f32 values: of each its direction, as the bytes of f16 values.
+
+    Raises:
+        EmbeddingError: one is empty or not finite.
+    """
+
+def unpack_vectors(stored: Sequence[bytes], dimensions: int) -> list[bytes]:
+    """The vectors that PostgreSQL holds, of so many numbers each, as the bytes of f32 values.
+
+    Raises:
+        StorageCorruptError: one is neither the f16 values of :func:`pack_vectors` nor the f32 values of earlier
+            versions.
+    """
 
 def is_database(path: str) -> bool:
     """Whether a file is a SQLite database, ours or another's; false where it cannot be read."""

@@ -22,7 +22,11 @@ def write(
 
 
 def vectors(hashes: bytes, size: int) -> dict[bytes, bytes]:
-    return {bytes([digest]): array("f", [digest] * size).tobytes() for digest in hashes}
+    # Of length 1, because only directions are kept.
+    return {
+        bytes([digest]): array("f", [float(n == digest % size) for n in range(size)]).tobytes()
+        for digest in hashes
+    }
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 //! The vectors that an embedder returned, whatever they are made of, as the bytes of f32 values.
 
+use ai_infra_core::vectors;
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -7,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyComplex, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::items::items;
+use crate::store::raise;
 
 /// The bytes of each vector that is one.
 type Rows<'py> = Vec<Option<Bound<'py, PyBytes>>>;
@@ -39,6 +41,31 @@ pub fn float_rows<'py>(
         })?));
     }
     Ok((rows, odd))
+}
+
+/// The stored form of vectors that come as the bytes of f32 values: of each its direction, as the bytes of f16 values.
+#[pyfunction]
+pub fn pack_vectors<'py>(
+    py: Python<'py>,
+    #[pyo3(from_py_with = items)] vectors: Vec<Bound<'py, PyBytes>>,
+) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let pack =
+        |vector: &Bound<'py, PyBytes>| Ok(PyBytes::new(py, &raise(py, vectors::halves(vector.as_bytes()))?));
+    vectors.iter().map(pack).collect()
+}
+
+/// The vectors that PostgreSQL holds, of so many numbers each, as the bytes of f32 values.
+#[pyfunction]
+pub fn unpack_vectors<'py>(
+    py: Python<'py>,
+    #[pyo3(from_py_with = items)] stored: Vec<Bound<'py, PyBytes>>,
+    dimensions: usize,
+) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let unpack = |stored: &Bound<'py, PyBytes>| {
+        let numbers = raise(py, vectors::numbers(stored.as_bytes(), dimensions))?;
+        Ok(PyBytes::new(py, &numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>()))
+    };
+    stored.iter().map(unpack).collect()
 }
 
 /// Appends the numbers of `value`; false where it has something else. What its own code raises, other than that it is

@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use crate::fit::FitPlanner;
     #[pymodule_export]
-    use crate::floats::float_rows;
+    use crate::floats::{float_rows, pack_vectors, unpack_vectors};
     #[pymodule_export]
     use crate::item::MemoryItem;
     #[pymodule_export]

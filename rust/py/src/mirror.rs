@@ -29,8 +29,9 @@ impl Mirror {
 
     /// Takes rows as they are, in these columns (more do not matter): `(namespace, each part followed by a zero byte;
     /// key, value JSON, created_at, updated_at, expires_at, version, vector)`. Without a value it is the vector of an
-    /// item in another row, without a vector as well the item is gone; without a namespace there is no row. Returns by
-    /// how many items the mirror has grown.
+    /// item in another row, without a vector as well the item is gone; without a namespace there is no row, and in place
+    /// of a version stands how many numbers vectors have, if that is known. Returns by how many items the mirror has
+    /// grown.
     fn load(
         &self,
         py: Python<'_>,
@@ -38,9 +39,12 @@ impl Mirror {
     ) -> PyResult<i64> {
         // Python's texts and bytes never change, and `cells` holds them: nothing is copied before the core does.
         let mut cells = Vec::with_capacity(rows.len());
+        let mut dimensions = None;
         for row in &rows {
             let ns = row.get_item(0)?;
-            if !ns.is_none() {
+            if ns.is_none() {
+                dimensions = row.get_item(6)?.extract()?;
+            } else {
                 let vector = row.get_item(7)?;
                 let vector = if vector.is_none() { None } else { Some(vector.cast_into::<PyBytes>()?) };
                 let value = row.get_item(2)?;
@@ -84,7 +88,7 @@ impl Mirror {
             };
             ready.push(Loaded { place, key: key.to_str()?, content });
         }
-        raise(py, py.detach(|| self.inner.load(&ready)))
+        raise(py, py.detach(|| self.inner.load(&ready, dimensions)))
     }
 
     /// The best items for a question with their scores; `window` is `(limit, least score or None)`, `vector` the

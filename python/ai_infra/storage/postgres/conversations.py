@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ai_infra._core import ConversationIndex
+from ai_infra._core import ConversationIndex, pack_vectors, unpack_vectors
 from ai_infra._flow import Flow
-from ai_infra.errors import EmbeddingError, EmbeddingMismatchError
+from ai_infra.errors import EmbeddingMismatchError
 from ai_infra.storage.conversations import Changes, Head, Picked, Put, State, Stored, Totals, Write
 from ai_infra.storage.postgres.base import PostgresBase
 from ai_infra.storage.postgres.work import Ask, Script, work
@@ -81,10 +79,11 @@ class PostgresConversationBackend(PostgresBase):
     def _put_vectors(self, ref: int, vectors: Mapping[bytes, bytes], held: set[bytes]) -> Script[None]:
         if held - set(vectors):
             yield from self._run("cut_vectors", ref=ref, hash=list(vectors))
-        new = {digest: vector for digest, vector in vectors.items() if digest not in held}
+        new = [digest for digest in vectors if digest not in held]
         if not new:
             return
-        for size in {_size(vector) for vector in new.values()}:
+        packed = pack_vectors([vectors[digest] for digest in new])
+        for size in {len(vector) // 2 for vector in packed}:
             yield from self._run("set_dimensions", size=size)
             rows = yield from self._run("held")
             if rows[0][1] != size:
@@ -92,7 +91,7 @@ class PostgresConversationBackend(PostgresBase):
                     f"the conversations have vectors of {rows[0][1]} dimensions, and the embedder made one of "
                     f"{size}; nothing was written. Ask for {rows[0][1]} dimensions, or call reembed()"
                 )
-        yield from self._run("put_vectors", ref=ref, hash=list(new), vector=list(new.values()))
+        yield from self._run("put_vectors", ref=ref, hash=new, vector=packed)
 
     def _adopt(self, model: str) -> Script[None]:
         """Take ``model`` for a tenant without conversations; refuse it where those of another one are."""
@@ -166,7 +165,7 @@ class PostgresConversationBackend(PostgresBase):
         own = [row for row in rows if row[3] is not None]
         lacking = [row for row in own if row[4]]
         loaded = [
-            Stored(Head(row[3], *row[5:16]), row[16], dict(zip(row[17], row[18], strict=True)))
+            Stored(Head(row[3], *row[5:16]), row[16], _vectors(row[17], row[18], row[19]))
             for row in lacking
             if row[16] is not None
         ]
@@ -197,7 +196,7 @@ class PostgresConversationBackend(PostgresBase):
     def known(self, user_id: str, hashes: Sequence[bytes]) -> Flow[dict[bytes, bytes]]:
         """The vectors of these hashes that the user has."""
         rows = yield from self._ask(self._sql["known"], {"user": user_id, "hash": list(hashes)})
-        return {row[0]: row[1] for row in rows}
+        return _vectors([row[0] for row in rows], [row[1] for row in rows], rows[0][2] if rows else None)
 
     def get(self, user_id: str, session_id: str) -> Flow[Stored | None]:
         """One conversation, without its vectors."""
@@ -240,10 +239,6 @@ def _head(ref: int, seq: int, write: Write, times: tuple[int, int]) -> Head:
     )
 
 
-def _size(vector: bytes) -> int:
-    numbers = array("f")
-    if len(vector) % 4 == 0:
-        numbers.frombytes(vector)
-    if not numbers or not math.isfinite(sum(numbers)):
-        raise EmbeddingError("an embedding is empty or not finite; nothing was written")
-    return len(numbers)
+def _vectors(hashes: Sequence[bytes], stored: Sequence[bytes], dimensions: int | None) -> dict[bytes, bytes]:
+    """By hash, as f32 values."""
+    return dict(zip(hashes, unpack_vectors(stored, dimensions or 0), strict=True))

@@ -16,6 +16,7 @@ from ai_infra._core import (
     array_literal,
     list_documents,
     local_dimensions,
+    unpack_vectors,
 )
 from ai_infra._flow import Call, Flow
 from ai_infra.errors import ConfigurationError
@@ -168,15 +169,14 @@ class LargeBackend(VectorBackend):
     def _write_documents(
         self, place: int, first: int, rows: Sequence[Any], gone: Sequence[int]
     ) -> Script[list[int]]:
-        """Keep what rows of (namespace, key, value, vector) hold, under numbers from ``first`` on; their lengths."""
+        """Keep what rows of (namespace, key, value, vector, dimensions) hold, under numbers from ``first`` on; their
+        lengths."""
         local = self._embedder is None
         values = [row[2] for row in rows]
         documents, lists = yield Compute(partial(list_documents, values, first, gone, local))
         vectors = [document[1] for document in documents]
         if not local:
-            vectors = yield Compute(
-                lambda: [None if row[3] is None else array_literal(row[3]) for row in rows]
-            )
+            vectors = yield Compute(partial(_literals, rows))
         lengths = [length for length, _ in documents]
         shared = {"tenant": self._tenant, "place": place}
         if rows:
@@ -191,3 +191,10 @@ class LargeBackend(VectorBackend):
         terms, blocks, packed = lists
         yield Ask(self._large_sql["put_words"], {**shared, "term": terms, "block": blocks, "list": packed})
         return lengths
+
+
+def _literals(rows: Sequence[Any]) -> list[str | None]:
+    with_vector = [row for row in rows if row[3] is not None]
+    size = with_vector[0][4] if with_vector else 0
+    vectors = iter(unpack_vectors([row[3] for row in with_vector], size))
+    return [None if row[3] is None else array_literal(next(vectors)) for row in rows]

@@ -25,6 +25,7 @@ MIGRATIONS = (
     "0004_conversations.sql",
     "0005_vectors.sql",
     "0006_large.sql",
+    "0007_halves.sql",
 )
 
 

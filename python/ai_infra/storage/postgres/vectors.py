@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ai_infra._core import LocalStore
+from ai_infra._core import LocalStore, pack_vectors
 from ai_infra._flow import Flow
 from ai_infra.embeddings.base import Embedder, Vector, embed, text_hash
 from ai_infra.embeddings.cache import cached
@@ -26,7 +26,7 @@ REEMBED_ROUNDS = 10
 """Items that changed while everything was embedded need another round, which only pays for those."""
 
 StoredVector = tuple[bytes, bytes]
-"""The hash of a text, and its vector as bytes of f32 values."""
+"""The hash of a text, and its vector as ``pack_vectors`` makes it."""
 
 
 class VectorBackend(PostgresBase):
@@ -87,7 +87,7 @@ class VectorBackend(PostgresBase):
 
     def _write_vectors(self, places: Sequence[tuple[bytes, str]], vectors: Sequence[Any]) -> Script[None]:
         """The part of a transaction that keeps the vectors of items; None: the text is empty."""
-        sizes = {len(vector[1]) // 4 for vector in vectors if vector is not None}
+        sizes = {len(vector[1]) // 2 for vector in vectors if vector is not None}
         parameters: dict[str, Any] = {"tenant": self._tenant, "model": self._model, "size": None}
         rows = yield Ask(self._search_sql["held"], parameters)
         self._check_model(rows[0][0] if rows else LOCAL)
@@ -110,7 +110,7 @@ class VectorBackend(PostgresBase):
     def _put_embedded(self, put: Ask, vectors: Sequence[StoredVector]) -> Flow[list[Any]]:
         """Run the statement ``put`` and keep the vectors of its rows, in one statement; no rows: not done."""
         assert put.parameters is not None
-        sizes = {len(vector) // 4 for _, vector in vectors}
+        sizes = {len(vector) // 2 for _, vector in vectors}
         if len(sizes) != 1:
             return []
         parameters = {
@@ -132,10 +132,10 @@ class VectorBackend(PostgresBase):
         size = embedder.dimensions
         if wanted and not (anew and size is None):
             rows = yield from self._ask(self._search_sql["known"], {"hash": list(wanted)})
-            known.update((row[0], row[1]) for row in rows if size is None or len(row[1]) == 4 * size)
+            known.update(_packed([row for row in rows if size in (None, row[2])]))
         new = [digest for digest in wanted if digest not in known]
         made: list[Vector] = yield from embed(embedder, [wanted[digest] for digest in new])
-        known.update((digest, vector.tobytes()) for digest, vector in zip(new, made, strict=True))
+        known.update(zip(new, pack_vectors([vector.tobytes() for vector in made]), strict=True))
         return [(digest, known[digest]) if text else None for digest, text in zip(hashes, texts, strict=True)]
 
     def _texts_of(self, writes: Sequence[Write]) -> list[str]:
@@ -180,6 +180,14 @@ class VectorBackend(PostgresBase):
         yield Ask(self._search_sql["touch"], {"tenant": self._tenant})
         yield from self._forget_large()
         return True
+
+
+def _packed(rows: Sequence[tuple[bytes, bytes, int]]) -> dict[bytes, bytes]:
+    """Hashes and vectors of rows of (hash, vector, dimensions); earlier versions have stored f32 values."""
+    known = {digest: vector for digest, vector, _ in rows}
+    old = [digest for digest, vector, dimensions in rows if len(vector) == 4 * dimensions]
+    known.update(zip(old, pack_vectors([known[digest] for digest in old]), strict=True))
+    return known
 
 
 def _columns(

@@ -9,7 +9,7 @@ use super::read::{head_of, messages, model};
 use super::{Conversations, Head, Vectors, Write};
 use crate::error::{Error, Result};
 use crate::store::Transaction;
-use crate::vectors::pack;
+use crate::vectors::halves;
 
 impl Conversations {
     /// Stores all or none; when this returns they are on the disk. With each comes the number of messages that were
@@ -213,9 +213,7 @@ pub(super) fn put_vectors(tx: &Transaction<'_>, id: i64, vectors: &Vectors) -> R
             .execute(params![id, hash])?;
     }
     for (hash, vector) in vectors.iter().filter(|(hash, _)| !held.contains(*hash)) {
-        let packed = pack(vector).ok_or_else(|| {
-            Error::Embedding("an embedding is empty or not finite; nothing was written".to_owned())
-        })?;
+        let packed = halves(vector)?;
         check_size(tx, packed.len() / 2)?;
         tx.prepare_cached("INSERT INTO conversation_vectors (ref, hash, vector) VALUES (?, ?, ?)")?
             .execute(params![id, hash, packed])?;

@@ -30,7 +30,7 @@ pub struct Loaded<'a> {
 pub enum Content<'a> {
     /// An item, with the vector of its text where an embedder was asked, unless that comes by itself.
     Item(Entry<'a>, Option<&'a [u8]>),
-    /// The vector of an item that comes as well: f32, little-endian.
+    /// The vector of an item that comes as well.
     Vector(&'a [u8]),
     /// Nothing any more.
     Nothing,
@@ -78,7 +78,7 @@ pub struct Mirror {
 #[derive(Debug, Default)]
 struct Held {
     places: BTreeMap<Vec<u8>, Place>,
-    /// How large vectors are.
+    /// How many numbers vectors have.
     size: Option<usize>,
     newest: u64,
 }
@@ -113,15 +113,16 @@ impl Mirror {
     }
 
     /// Takes rows as they are, without checking what the other database has checked: first those that are gone,
-    /// then the others, in the order in which they were made. Returns by how many items the mirror has grown. After an
-    /// error it is to be thrown away.
+    /// then the others, in the order in which they were made. Vectors are as [`crate::vectors::numbers`] reads them, and
+    /// have `dimensions` numbers; `None`: as before. Returns by how many items the mirror has grown. After an error it is
+    /// to be thrown away.
     ///
     /// # Errors
-    /// [`Error::EmbeddingMismatch`] when vectors have different sizes, and [`Error::StorageCorrupt`] when a value
-    /// is no JSON.
-    pub fn load(&self, rows: &[Loaded<'_>]) -> Result<i64> {
+    /// [`Error::StorageCorrupt`] when a value is no JSON or a vector has another size.
+    pub fn load(&self, rows: &[Loaded<'_>], dimensions: Option<usize>) -> Result<i64> {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let Held { places, size, newest } = &mut *held;
+        *size = dimensions.or(*size);
         let mut grown = 0;
         let mut vectors = HashMap::new();
         let mut items = Vec::with_capacity(rows.len());
@@ -152,7 +153,7 @@ impl Mirror {
             let mut taking = Taking::new(self.local, same.len());
             for (row, entry, vector) in same {
                 let vector = vector.or_else(|| vectors.get(&(row.place, row.key)).copied());
-                let vector = vector.map(|floats| stored(floats, size, &mut desk)).transpose()?;
+                let vector = vector.map(|stored| desk.read(stored, size.unwrap_or(0))).transpose()?;
                 let id = if let Some(id) = place.ids.get(row.key) {
                     *id
                 } else {
@@ -224,20 +225,6 @@ impl Mirror {
     }
 }
 
-/// The vector as a store keeps it, so that both rank alike.
-fn stored<'a>(floats: &[u8], size: &mut Option<usize>, desk: &'a mut Desk) -> Result<&'a [f32]> {
-    let Some(vector) = desk.round(floats) else {
-        return Err(Error::StorageCorrupt("a vector in the database is damaged".to_owned()));
-    };
-    let numbers = vector.len();
-    match size.replace(numbers) {
-        Some(held) if held != numbers => Err(Error::EmbeddingMismatch(format!(
-            "the store holds vectors of {held} dimensions and of {numbers}; call reembed()"
-        ))),
-        _ => Ok(vector),
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
@@ -260,6 +247,10 @@ mod tests {
         vector.iter().flat_map(|x| x.to_le_bytes()).collect()
     }
 
+    fn packed(vector: &[f32]) -> Vec<u8> {
+        crate::vectors::halves(&bytes(vector)).unwrap()
+    }
+
     const ONE: &str = r#"{"t":"one"}"#;
     const TWO: &str = r#"{"t":"two"}"#;
     const FOUR: &str = r#"{"t":"four"}"#;
@@ -268,24 +259,26 @@ mod tests {
     fn rows_come_change_and_go() {
         let mirror = Mirror::new(false);
         let one = [1.0, 0.0];
-        let vector = bytes(&one);
+        let vector = packed(&one);
         let rows = [row("x", Some(ONE), Some(&vector)), row("y", Some(TWO), None), row("z", None, None)];
-        assert_eq!(mirror.load(&rows).unwrap(), 2);
+        assert_eq!(mirror.load(&rows, Some(2)).unwrap(), 2);
         let rows = [row("x", Some(TWO), None), row("y", None, None), row("y", Some(FOUR), None)];
-        assert_eq!(mirror.load(&rows).unwrap(), 0);
-        assert_eq!(mirror.load(&[row("x", None, None), row("q", None, None)]).unwrap(), -1);
+        assert_eq!(mirror.load(&rows, Some(2)).unwrap(), 0);
+        assert_eq!(mirror.load(&[row("x", None, None), row("q", None, None)], None).unwrap(), -1);
         let ask = Question { text: "four", vector: Some(&one), filter: None, limit: 9, min_score: 0.0 };
         let found = mirror.search(&ask, 0).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].0.value.as_str(), found[0].0.version), (FOUR, 3));
         assert!(mirror.search(&Question { vector: Some(&[1.0]), ..ask }, 0).is_err());
-        assert!(mirror.load(&[row("x", Some(ONE), Some(&bytes(&[1.0])))]).is_err());
-        assert_eq!(mirror.load(&[row("y", None, None)]).unwrap(), -1);
+        for damaged in [&[][..], &[0; 3], &[0; 6], &[0, 0x7c, 0, 0], &bytes(&[f32::NAN, 0.0])] {
+            assert!(mirror.load(&[row("x", Some(ONE), Some(damaged))], None).is_err());
+        }
+        assert_eq!(mirror.load(&[row("y", None, None)], None).unwrap(), -1);
     }
 
     #[test]
     fn vectors_that_come_by_themselves_are_those_that_come_with_the_items() {
-        let (one, two) = (bytes(&[1.0, 0.0]), bytes(&[0.6, 0.8]));
+        let (one, two) = (packed(&[1.0, 0.0]), packed(&[0.6, 0.8]));
         let together = [row("x", Some(ONE), Some(&one)), row("y", Some(TWO), Some(&two))];
         let apart = [
             row("y", None, Some(&two)),
@@ -294,14 +287,18 @@ mod tests {
             row("x", None, Some(&one)),
             row("nobody's", None, Some(&one)),
         ];
+        // As versions before this one have stored them.
+        let (first, second) = (bytes(&[4.0, 0.0]), bytes(&[3.0, 4.0]));
+        let before = [row("x", Some(ONE), Some(&first)), row("y", Some(TWO), Some(&second))];
         let ask = |rows: &[Loaded<'_>]| {
             let mirror = Mirror::new(false);
-            assert_eq!(mirror.load(rows).unwrap(), 2);
+            assert_eq!(mirror.load(rows, Some(2)).unwrap(), 2);
             let ask =
                 Question { text: "two", vector: Some(&[0.0, 1.0]), filter: None, limit: 9, min_score: 0.0 };
             mirror.search(&ask, 0).unwrap()
         };
         assert_eq!(ask(&apart), ask(&together));
+        assert_eq!(ask(&before), ask(&together));
         assert_eq!(ask(&apart)[0].0.key, "y");
     }
 }

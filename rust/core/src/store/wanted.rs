@@ -8,9 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::items::{Embedded, PutRow, Store};
 use super::models::recorded;
 use super::read::text;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::validate::{parse, text_of};
-use crate::vectors::pack;
+use crate::vectors::halves;
 
 /// For each text of a batch where its vector comes from.
 #[derive(Debug, Default)]
@@ -37,12 +37,10 @@ impl Wanted {
         let one = |source| match source {
             Source::Nothing => Ok(None),
             Source::Held(embedded) => Ok(Some(embedded)),
-            Source::Made { hash, at } => match made.get(at).and_then(|floats| pack(floats.as_ref())) {
-                Some(vector) => Ok(Some(Embedded { hash: Some(hash), vector })),
-                None => Err(Error::Embedding(
-                    "an embedding is missing, empty or not finite; nothing was written".to_owned(),
-                )),
-            },
+            Source::Made { hash, at } => {
+                let vector = halves(made.get(at).map_or(&[], AsRef::as_ref))?;
+                Ok(Some(Embedded { hash: Some(hash), vector }))
+            }
         };
         self.sources.into_iter().map(one).collect()
     }

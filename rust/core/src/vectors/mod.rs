@@ -50,6 +50,7 @@ pub use encode::{MAX_DIMENSIONS, Precision};
 pub use index::VectorIndex;
 pub use kernel::Kernels;
 pub use options::{Filter, GRAPH_FROM, Options, Search};
+pub use stored::{halves, numbers};
 
 /// See [`crate::make_all`].
 pub(crate) fn make_all() {

@@ -5,6 +5,7 @@
 
 use super::encode::{check, unit};
 use super::half;
+use crate::error::{Error, Result};
 
 /// A vector whose squared length is this close to 1 is taken as it is, so that what was packed once is packed to the
 /// same bytes again: rounding to halves moves the square by less.
@@ -28,11 +29,19 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// The numbers that [`unpack`] makes of what [`pack`] makes of a vector.
-    pub(crate) fn round(&mut self, floats: &[u8]) -> Option<&[f32]> {
-        let direction = self.direction(floats)?;
+    /// The numbers of a vector that a database holds and that has so many: as [`pack`] makes it, or as floats, which
+    /// versions before this one have stored in PostgreSQL.
+    pub(crate) fn read(&mut self, stored: &[u8], dimensions: usize) -> Result<&[f32]> {
+        let damaged = || Error::StorageCorrupt("a vector in the database is damaged".to_owned());
+        if dimensions > 0 && stored.len() == 2 * dimensions {
+            unpack_into(stored, &mut self.vector);
+            check(&self.vector, dimensions, None).map_err(|_| damaged())?;
+            return Ok(&self.vector);
+        }
+        let direction = if stored.len() == 4 * dimensions { self.direction(stored) } else { None };
+        let direction = direction.ok_or_else(damaged)?;
         half::round(direction);
-        Some(direction)
+        Ok(direction)
     }
 
     fn direction(&mut self, floats: &[u8]) -> Option<&mut [f32]> {
@@ -57,6 +66,24 @@ impl Desk {
         unit(vector, scaled);
         Some(scaled)
     }
+}
+
+/// The stored form of a vector that comes as f32, little-endian: its direction, as 16-bit floats.
+///
+/// # Errors
+/// [`Error::Embedding`] where it is empty, no whole number of floats, or not finite.
+pub fn halves(floats: &[u8]) -> Result<Vec<u8>> {
+    pack(floats).ok_or_else(|| {
+        Error::Embedding("an embedding is missing, empty or not finite; nothing was written".to_owned())
+    })
+}
+
+/// The numbers of a vector of so many as PostgreSQL holds it: [`halves`], or the floats of earlier versions.
+///
+/// # Errors
+/// [`Error::StorageCorrupt`] where it is neither.
+pub fn numbers(stored: &[u8], dimensions: usize) -> Result<Vec<f32>> {
+    Ok(Desk::default().read(stored, dimensions)?.to_vec())
 }
 
 /// The numbers of a stored vector.
@@ -100,7 +127,7 @@ mod tests {
                 let cosine = dot(&given, &read) / (dot(&given, &given) * dot(&read, &read)).sqrt();
                 assert!(cosine > 1.0 - 1e-6, "{size} {seed} {cosine}");
                 assert_eq!(pack(&bytes(&read)).unwrap(), packed, "{size} {seed}");
-                assert_eq!(Desk::default().round(&bytes(&given)).unwrap(), read, "{size} {seed}");
+                assert_eq!(Desk::default().read(&bytes(&given), size).unwrap(), read, "{size} {seed}");
             }
         }
     }

@@ -81,7 +81,8 @@ SELECT users.ref, users.gen, held.model, own.ref, own.lacks, own.seq, users.user
            WHERE vectors.tenant = %(tenant)s AND vectors.ref = own.ref ORDER BY hash) END,
        CASE WHEN own.lacks AND own.before < %(most)s THEN ARRAY(
            SELECT vector FROM {schema}.conversation_vectors AS vectors
-           WHERE vectors.tenant = %(tenant)s AND vectors.ref = own.ref ORDER BY hash) END
+           WHERE vectors.tenant = %(tenant)s AND vectors.ref = own.ref ORDER BY hash) END,
+       held.dimensions
 FROM (SELECT 1) AS one
 LEFT JOIN {schema}.conversation_users AS users ON users.tenant = %(tenant)s AND users.user_id = %(user)s
 LEFT JOIN {schema}.conversation_embedders AS held ON held.tenant = %(tenant)s
@@ -116,7 +117,8 @@ JOIN {schema}.conversation_users AS users ON users.tenant = own.tenant AND users
 WHERE users.user_id = %(user)s
 
 -- name: known
-SELECT DISTINCT ON (vectors.hash) vectors.hash, vectors.vector
+SELECT DISTINCT ON (vectors.hash) vectors.hash, vectors.vector,
+       (SELECT dimensions FROM {schema}.conversation_embedders WHERE tenant = %(tenant)s)
 FROM {schema}.conversation_users AS users
 JOIN {schema}.conversations AS own ON own.tenant = %(tenant)s AND own.user_ref = users.ref
 JOIN {schema}.conversation_vectors AS vectors ON vectors.tenant = %(tenant)s AND vectors.ref = own.ref

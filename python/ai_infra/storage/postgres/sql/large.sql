@@ -34,7 +34,8 @@ RETURNING place, old.model, seen, after_ns, after_key, next, documents,
 -- name: piece
 SELECT items.ns, items.key, value, (
     SELECT vector FROM {schema}.vectors AS held
-    WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector
+    WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector,
+    (SELECT dimensions FROM {schema}.embedders WHERE tenant = %(tenant)s) AS dimensions
 FROM {schema}.items
 WHERE items.tenant = %(tenant)s AND {where} AND (items.ns, items.key) > (%(after_ns)s, %(after_key)s)
 ORDER BY items.ns, items.key LIMIT %(limit)s::bigint
@@ -42,7 +43,8 @@ ORDER BY items.ns, items.key LIMIT %(limit)s::bigint
 -- name: changed_piece
 SELECT items.ns, items.key, value, (
     SELECT vector FROM {schema}.vectors AS held
-    WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector
+    WHERE held.tenant = items.tenant AND held.ns = items.ns AND held.key = items.key) AS vector,
+    (SELECT dimensions FROM {schema}.embedders WHERE tenant = %(tenant)s) AS dimensions
 FROM {schema}.items
 WHERE items.tenant = %(tenant)s AND {where} AND (items.ns, items.key) > (%(after_ns)s, %(after_key)s)
   AND change >= split_part(%(seen)s, ':', 1)::xid8 AND NOT pg_visible_in_snapshot(change, %(seen)s::pg_snapshot)

@@ -4,15 +4,17 @@
 -- are looked up.
 
 -- The first three begin with a row that has no namespace: the snapshot of the database in place of a key, whose
--- vectors its items have in place of a value, its clock, and when the server was started. A row without a value has
--- the vector of the item with the same namespace and key, or, without a vector, says that there is no such item.
+-- vectors its items have in place of a value, its clock, when the server was started, and in place of a version how many
+-- numbers the vectors have. A row without a value has the vector of the item with the same namespace and key, or, without a
+-- vector, says that there is no such item.
 
 -- name: load
 SELECT NULL::bytea AS ns, pg_current_snapshot()::text AS key,
        (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS value,
        (SELECT at FROM {now} AS clock (at)) AS created_at,
        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS updated_at,
-       NULL::bigint AS expires_at, NULL::bigint AS version, NULL::bytea AS vector
+       NULL::bigint AS expires_at,
+       (SELECT dimensions FROM {schema}.embedders WHERE tenant = %(tenant)s)::bigint AS version, NULL::bytea AS vector
 UNION ALL (
     SELECT ns, key, value, created_at, updated_at, expires_at, version, NULL
     FROM {schema}.items WHERE tenant = %(tenant)s AND {where} LIMIT %(limit)s::bigint
@@ -27,7 +29,8 @@ SELECT NULL::bytea AS ns, pg_current_snapshot()::text AS key,
        (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS value,
        (SELECT at FROM {now} AS clock (at)) AS created_at,
        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS updated_at,
-       NULL::bigint AS expires_at, NULL::bigint AS version, NULL::bytea AS vector
+       NULL::bigint AS expires_at,
+       (SELECT dimensions FROM {schema}.embedders WHERE tenant = %(tenant)s)::bigint AS version, NULL::bytea AS vector
 UNION ALL (
     SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, (
         SELECT vector FROM {schema}.vectors AS held
@@ -45,7 +48,8 @@ SELECT NULL::bytea AS ns, pg_current_snapshot()::text AS key,
        (SELECT model FROM {schema}.embedders WHERE tenant = %(tenant)s) AS value,
        (SELECT at FROM {now} AS clock (at)) AS created_at,
        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS updated_at,
-       NULL::bigint AS expires_at, NULL::bigint AS version, NULL::bytea AS vector
+       NULL::bigint AS expires_at,
+       (SELECT dimensions FROM {schema}.embedders WHERE tenant = %(tenant)s)::bigint AS version, NULL::bytea AS vector
 UNION ALL (
     SELECT items.ns, items.key, value, created_at, updated_at, expires_at, version, (
         SELECT vector FROM {schema}.vectors AS held
@@ -78,7 +82,7 @@ UPDATE {schema}.embedders SET dimensions = %(size)s
 WHERE tenant = %(tenant)s AND model = %(model)s AND dimensions IS NULL
 
 -- name: known
-SELECT asked.hash, held.vector
+SELECT asked.hash, held.vector, (SELECT dimensions FROM {schema}.embedders WHERE tenant = %(tenant)s)
 FROM unnest(%(hash)b::bytea[]) AS asked (hash), LATERAL (
     SELECT vector FROM {schema}.vectors WHERE tenant = %(tenant)s AND vectors.hash = asked.hash LIMIT 1
 ) AS held
