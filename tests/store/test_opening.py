@@ -139,6 +139,17 @@ def test_damage_in_a_large_file_is_an_error_where_it_is_read(tmp_path: Path) -> 
         assert store.get("a", "0") is not None
 
 
+def test_damage_while_it_is_open_names_the_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path) as store:
+        store.put("a", "k", {})
+        os.truncate(path, 10)
+        for _ in range(3):  # the second and third with new connections
+            with pytest.raises(StorageCorruptError) as caught:
+                store.get("a", "k")
+            assert str(caught.value).count("store.db") == 1
+
+
 def test_a_read_only_file(tmp_path: Path) -> None:
     path = ours(tmp_path / "store.db")
     path.chmod(0o444)

@@ -321,7 +321,7 @@ impl Shared {
     fn connection(&self, idle: Option<Connection>) -> Result<Connection> {
         match (idle, &self.file) {
             (Some(conn), _) => Ok(conn),
-            (None, Some(file)) => open::connect(file).map_err(|error| errors::refine(error, None, file)),
+            (None, Some(file)) => open::connect(file),
             (None, None) => Err(Error::StorageClosed(
                 "a store in memory belongs to the process that made it; make one after the fork".to_owned(),
             )),
