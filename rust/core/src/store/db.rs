@@ -73,8 +73,14 @@ fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn in_transaction<T>(conn: &mut Connection, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+/// Runs `body` once, when the transaction has begun.
+fn in_transaction<T>(
+    conn: &mut Connection,
+    body: &mut Option<impl FnOnce(&Transaction<'_>) -> Result<T>>,
+) -> Result<T> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    busy::begun();
+    let body = body.take().ok_or_else(|| Error::Storage("a transaction began a second time".to_owned()))?;
     let answer = body(&tx)?;
     errors::in_place(&tx)?;
     tx.commit()?;
@@ -90,11 +96,10 @@ impl Db {
     /// damaged or newer file; [`Error::Storage`] for a read-only one. A refused file is untouched.
     pub fn open(path: &Path, timeout: Duration) -> Result<Self> {
         let file = open::resolve(path)?;
-        let conn = {
+        let conn = busy::patiently(timeout, || {
             let _gate = fork::enter();
-            busy::start(timeout);
-            open::first(&file)?
-        };
+            open::first(&file)
+        })?;
         let db = Self::new(Some(file), timeout, conn);
         db.tidy();
         Ok(db)
@@ -137,9 +142,10 @@ impl Db {
     ///
     /// # Errors
     /// Whatever `body` returns; [`Error::StorageTimeout`] when others held the lock past the deadline;
-    /// [`Error::StorageFull`], [`Error::StorageCorrupt`], [`Error::Storage`] from the file.
+    /// [`Error::Interrupted`] where the wait for it was ended; [`Error::StorageFull`], [`Error::StorageCorrupt`], [`Error::Storage`] from the file.
     pub fn write<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.alone(|conn| in_transaction(conn, body))
+        let mut body = Some(body);
+        self.alone(|conn| in_transaction(conn, &mut body))
     }
 
     /// [`Self::write`], where it need not wait for another writer; `None` where it would. For what can be left.
@@ -157,7 +163,7 @@ impl Db {
         };
         shared.check_open()?;
         let mut conn = shared.connection(slot.take())?;
-        let answer = in_transaction(&mut conn, body).map_err(|error| shared.refine(error, &conn));
+        let answer = in_transaction(&mut conn, &mut Some(body)).map_err(|error| shared.refine(error, &conn));
         shared.version.fetch_add(1, Ordering::AcqRel);
         checkpoint::after_commit(&self.shared, &conn);
         if shared.reusable(&answer) {
@@ -177,22 +183,24 @@ impl Db {
             .then(|| shared.version.load(Ordering::Acquire))
     }
 
-    /// Runs `body` on the writing connection with no transaction around it, for `VACUUM` and the like.
+    /// Runs `body` on the writing connection with no transaction around it, for `VACUUM` and the like. While a lock
+    /// is in the way, `body` is given up and run again.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn alone<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        self.exclusive(|conn| {
-            let answer = body(conn);
-            self.shared.version.fetch_add(1, Ordering::AcqRel);
-            answer
+    pub fn alone<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
+        busy::patiently(self.shared.timeout, || {
+            self.exclusive(|conn| {
+                let answer = body(conn);
+                self.shared.version.fetch_add(1, Ordering::AcqRel);
+                answer
+            })
         })
     }
 
     fn exclusive<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let _gate = fork::enter();
         let shared = &*self.shared;
-        busy::start(shared.timeout);
         let mut slot = lock(&shared.writer);
         shared.check_open()?;
         let mut conn = shared.connection(slot.take())?;
@@ -250,7 +258,7 @@ impl Db {
                 if blocked == 0 {
                     return Ok(());
                 }
-                if busy::expired() {
+                if busy::over() {
                     return Err(Error::StorageTimeout(
                         "another process keeps reading an old state of the file, so its log cannot be cut; \
                          try again when it is done"

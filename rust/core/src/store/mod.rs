@@ -26,6 +26,7 @@ mod snapshots;
 mod taking;
 mod wanted;
 
+pub use busy::set_look;
 pub use db::Db;
 pub use filter::Filter;
 pub use fork::{after_fork, before_fork};
