@@ -147,7 +147,7 @@ def in_body(endpoint: Endpoint, body: Mapping[str, Any]) -> Failure | None:
 
 
 def _where(endpoint: Endpoint) -> str:
-    return f"{endpoint.provider.name} ({endpoint.shown})"
+    return f"{endpoint.provider.name} ({endpoint.base_url})"
 
 
 def _error_block(body: object) -> Mapping[str, Any]:
@@ -164,7 +164,7 @@ def _error_block(body: object) -> Mapping[str, Any]:
 def _said(endpoint: Endpoint, words: object) -> str:
     """The service's words on one line, short, and without the key, should it have repeated it."""
     text = words if isinstance(words, str) else ("" if words is None else str(words))
-    text = without_secrets(text, endpoint.secrets, "[key]")
+    text = without_secrets(text, [endpoint.api_key] if endpoint.api_key else [], "[key]")
     text = " ".join(text.split())
     if len(text) > _SHOWN:
         text = text[:_SHOWN] + "…"
