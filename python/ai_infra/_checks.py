@@ -142,8 +142,12 @@ def micros_of(clock: Callable[[], float]) -> int:
     """What a clock says, in whole microseconds since 1970 UTC.
 
     Raises:
-        ConfigurationError: it says no time.
+        ConfigurationError: it says no time, or is no function.
     """
+    if not callable(clock):
+        raise ConfigurationError(
+            f"clock={shown(clock)} is nothing to call; pass a function such as time.time"
+        )
     seconds = clock()
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LATEST:
         raise ConfigurationError(
