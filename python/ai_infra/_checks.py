@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from operator import index
@@ -28,6 +29,20 @@ def shown(value: object) -> str:
 def short(text: str) -> str:
     """A text for a message: cut where it is long."""
     return text if len(text) <= 200 else f"{text[:190]}… ({len(text):,} characters)"
+
+
+_PASSED_BY = ("ai_infra", "asyncio")
+
+
+def users_line() -> int:
+    """The ``stacklevel`` with which the caller's warning points at the line that called into this package.
+
+    Where our coroutine is a task of its own, that is the line which runs the event loop.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".", 1)[0] in _PASSED_BY:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def require_count(value: object, name: str, *, least: int = 1) -> int:
@@ -127,8 +142,12 @@ def micros_of(clock: Callable[[], float]) -> int:
     """What a clock says, in whole microseconds since 1970 UTC.
 
     Raises:
-        ConfigurationError: it says no time.
+        ConfigurationError: it says no time, or is no function.
     """
+    if not callable(clock):
+        raise ConfigurationError(
+            f"clock={shown(clock)} is nothing to call; pass a function such as time.time"
+        )
     seconds = clock()
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LATEST:
         raise ConfigurationError(

@@ -191,7 +191,8 @@ class LLMError(AIInfraError, RuntimeError):
     """The model's service failed.
 
     Attributes:
-        status: the HTTP status, when there was one.
+        status: the HTTP status, when there was one; of an error inside an answer of status 200 the code it names, where
+            that is a status.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:

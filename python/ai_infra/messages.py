@@ -276,8 +276,6 @@ def texts_of(content: object) -> list[str]:
 
 def _from_langchain(message: Any) -> dict[str, Any]:
     """A LangChain message as an OpenAI dict."""
-    import json
-
     kind: str = message.type
     role = getattr(message, "role", None) or {"human": "user", "ai": "assistant"}.get(kind, kind)
     if kind.endswith("MessageChunk"):
@@ -297,9 +295,7 @@ def _from_langchain(message: Any) -> dict[str, Any]:
                 "type": "function",
                 "function": {
                     "name": call["name"],
-                    "arguments": call["args"]
-                    if isinstance(call["args"], str)
-                    else json.dumps(call["args"], ensure_ascii=False, default=str),
+                    "arguments": call["args"] if isinstance(call["args"], str) else json_of(call["args"]),
                 },
             }
             for call in calls
@@ -316,6 +312,23 @@ def _from_langchain(message: Any) -> dict[str, Any]:
     if kind == "tool":
         fields["tool_call_id"] = message.tool_call_id
     return fields
+
+
+def json_of(value: object, *, skipkeys: bool = False) -> str:
+    """What stands inside a message as JSON; what JSON has not is written as its text.
+
+    Raises:
+        InvalidMessageError: it cannot be written; says why.
+    """
+    import json  # here, because most messages do not need it and importing it is felt
+
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, skipkeys=skipkeys)
+    except (ValueError, RecursionError, TypeError) as error:
+        raise InvalidMessageError(
+            f"a {type(value).__name__} inside a message cannot be written as JSON: it contains itself, is nested too "
+            f"deep, or holds what JSON has not ({error})"
+        ) from error
 
 
 def _show(value: object) -> str:

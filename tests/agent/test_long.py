@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from ai_infra import LLM, Agent, count_tokens
-from ai_infra.llm.memory import SummarizationMiddleware
+from ai_infra.llm.memory import SummarizationMiddleware, UnknownModelWarning
 from ai_infra.llm.session import memory, sqlite
 from ai_infra.storage.local_sessions import LocalSessionBackend
 from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
 
-from tests.agent.conftest import assert_valid
+from tests.agent.conftest import Ask, assert_valid
 
 TURNS = 1_000
 BUDGET = 1_500
@@ -163,6 +163,20 @@ def test_a_summarizer_that_fails_costs_no_turn(
         assert info is not None
         assert (info.turns, info.summary) == (20, None)
     assert "trimmed" in caplog.text
+
+
+def test_the_warning_of_an_assumed_window_points_at_the_line_of_the_user(
+    server: OpenAIServer, ask: Ask
+) -> None:
+    with (
+        LLM(base_url=server.base_url, api_key="sk-test", model=f"unheard-{ask.__name__}") as llm,
+        memory() as store,
+    ):
+        agent = Agent(llm=llm, session=store)
+        ask(agent, "word " * 5000, session_id="s")
+        with pytest.warns(UnknownModelWarning, match="unheard") as caught:
+            ask(agent, "word " * 5000, session_id="s")
+    assert [warning.filename for warning in caught] == [ask.__code__.co_filename]
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["session", "no session"])

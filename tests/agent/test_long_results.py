@@ -56,7 +56,11 @@ def test_a_result_longer_than_the_budget_is_cut_and_the_call_made_once(
         assert sessions.messages("s")[-2]["content"] == "receipt " * 100_000
         server.responder = lambda request: "Yes."
         assert ask(agent, "Was it paid?", session_id="s") == "Yes."
-        assert {"role": "assistant", "content": "Paid."} in server.chats[-1].messages
+        told = server.chats[-1].messages
+        assert told[0]["content"] == "Be brief."
+        # It begins behind the result, which is too long for it.
+        assert [message["content"] for message in told[-2:]] == ["Paid.", "Was it paid?"]
+        assert len(told) == 3 + summarize
 
 
 def test_the_longest_results_are_cut_first(server: OpenAIServer, llm: LLM) -> None:

@@ -210,6 +210,41 @@ def test_what_cannot_be_kept_is_named_and_all_else_is_kept(tmp_path: Path, db: s
     assert sorted(json.loads(line)["session_id"] for line in listed) == ["s0", "s1", "s3"]
 
 
+def test_a_broken_line_is_named_and_all_else_is_kept(tmp_path: Path, db: str) -> None:
+    def line(name: str) -> str:
+        return json.dumps({"session_id": name, "messages": [{"role": "user", "content": f"about {name}"}]})
+
+    def unnamed(text: str) -> str:
+        return json.dumps({"messages": [{"role": "user", "content": text}]})
+
+    path = tmp_path / "chats.jsonl"
+    deep = "[" * 100_000
+    path.write_text("\n".join([deep, line("a"), "", '{"session_id": "b', line("c\ud800"), unnamed("kite")]))
+    done = ai_infra("index", str(path), "--db", db)
+    assert done.returncode == 3, done.stderr
+    said = done.stderr.splitlines()
+    assert "chats.jsonl, line 1 was left out: it is not JSON (nested too deep): [[[" in said[0]
+    assert "chats.jsonl, line 4 was left out: it is not JSON (Unterminated string" in said[1]
+    assert '{"session_id": "b' in said[1]
+    assert "lone surrogate" in said[2]
+    assert said[3] == "ai-infra: 2 lines and 1 conversation left out, as said above"
+    assert done.stdout.startswith("2 conversations with 2 messages, 2 of them new")
+    # Mended, what had no id of its own is the conversation that it was.
+    path.write_text("\n".join([line("z"), line("a"), "", line("b"), line("c"), unnamed("kite")]))
+    done = ai_infra("index", str(path), "--db", db)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("5 conversations with 5 messages, 3 of them new")
+
+
+def test_a_document_that_is_cut_off_is_one_error(tmp_path: Path, db: str) -> None:
+    path = tmp_path / "cut.json"
+    path.write_text(json.dumps(CHATGPT, indent=2)[:-4])
+    done = ai_infra("index", str(path), "--db", db)
+    assert done.returncode == 1
+    assert "cut.json, line 1 is not JSON" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_one_bad_conversation_of_an_export_stops_none(tmp_path: Path, db: str) -> None:
     """Run twice: the second run goes on in the same way."""
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from ai_infra._core import ConversationIndex, local_model
 from ai_infra._flow import Flow, run
+from ai_infra.llm.memory import MemoryStore
 from ai_infra.llm.tools.custom import ConversationMemory
 from ai_infra.storage.conversations import Changes
 from ai_infra.storage.local_conversations import LocalConversationBackend
@@ -263,7 +264,9 @@ def test_killed_while_keeping(tmp_path: Path) -> None:
                 assert found(memory) == anew(path)
 
 
-def test_no_deleted_word_is_left_after_purge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["memory", "store"])
+def test_no_deleted_word_is_left_after_purge(tmp_path: Path, by: str) -> None:
+    """Whoever purges: a ``MemoryStore`` in the same file takes the indexes of conversations away, too."""
     path = tmp_path / "c.db"
     fill(path)
     with ConversationMemory("sqlite", path=path) as stale, opened(path) as (memory, _):
@@ -279,7 +282,11 @@ def test_no_deleted_word_is_left_after_purge(tmp_path: Path) -> None:
         assert {file.name for file in folder(path).iterdir()} == {"conversations-1"}
         memory.delete_conversation("u", "secret")
         (folder(path) / "conversations-9.tmp").write_bytes(b"a killed process left pangolin")
-        memory.purge()
+        if by == "memory":
+            memory.purge()
+        else:
+            with MemoryStore.sqlite(path) as store:
+                store.purge()
         assert b"pangolin" not in everything(tmp_path).lower()
     # Neither this nor a process that had not heard of it has written anything since.
     assert b"pangolin" not in everything(tmp_path).lower()

@@ -20,8 +20,31 @@ from ai_infra.errors import (
 )
 from ai_infra.llm import LLM, ChatResponse, Usage
 from ai_infra.testing.openai_server import OpenAIServer, Reply
+from langchain_core.messages import AIMessage
 
 from .conftest import KEY, Ask
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("prompt", "extra", "where"),
+    [
+        ("x", {"seed": HUGE}, r"^seed: an integer of more than 4,300 digits"),
+        ("x", {"logit_bias": {HUGE: 1}}, r"^logit_bias: an integer of more than"),
+        ("x", {"metadata": {"a": [{(1, 2): 3}]}}, r"^metadata.a\[0\]: a tuple is no key"),
+        ("x", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"maximum": -HUGE}}}]}, "maximum: an"),
+        ([{"role": "assistant", "tool_calls": [{"id": "1", "function": {"arguments": {"a": HUGE}}}]}], {}, r"arguments\.a: an"),
+        ([AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"a": HUGE}}])], {}, "a dict inside .*4300 digits"),
+    ],
+)  # fmt: skip
+def test_what_no_json_is_written_of_is_an_error_of_ours(
+    server: OpenAIServer, llm: LLM, ask: Ask, prompt: Any, extra: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=where):
+        ask(llm, prompt, **extra)
+    assert not server.chats
+    assert ask(llm, "x", seed=10**4000, logit_bias={50256: -100})
 
 
 def test_the_quick_start_of_the_page(server: OpenAIServer, llm: LLM, ask: Ask) -> None:

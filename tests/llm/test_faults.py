@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 import traceback
@@ -237,6 +238,46 @@ def test_an_error_event_inside_a_stream_is_that_error(
         ask_stream(llm, "Hi")
 
 
+@pytest.mark.parametrize(
+    ("error", "kind", "said", "status"),
+    [
+        (
+            {"message": "upstream"},
+            LLMError,
+            "failed (an error inside an answer of status 200): upstream",
+            200,
+        ),
+        (
+            {"message": "no", "code": 1234},
+            LLMError,
+            "failed (an error inside an answer of status 200): no",
+            200,
+        ),
+        (
+            {"message": "bad", "code": 502},
+            LLMError,
+            "failed (an error inside an answer of status 200, with code 502)",
+            502,
+        ),
+        (
+            {"message": "who", "code": "401"},
+            AuthenticationError,
+            "key (an error inside an answer of status 200, with",
+            401,
+        ),
+        ("down", LLMError, "failed (an error inside an answer of status 200): down", 200),
+    ],
+)
+def test_an_error_inside_an_answer_is_told_as_it_came(
+    server: OpenAIServer, ask: Ask, error: object, kind: type[LLMError], said: str, status: int
+) -> None:
+    server.responder = lambda request: Reply.raw({"error": error})
+    llm = LLM(base_url=server.base_url, api_key=KEY, max_retries=0)
+    with pytest.raises(kind, match=re.escape(said)) as caught:
+        ask(llm, "Hi")
+    assert caught.value.status == status
+
+
 def test_a_silent_stream_times_out(server: OpenAIServer, ask_stream: Ask) -> None:
     server.reply(Reply("one two", token_delay=0.3))
     llm = LLM(base_url=server.base_url, api_key=KEY, timeout=0.1)
@@ -245,10 +286,13 @@ def test_a_silent_stream_times_out(server: OpenAIServer, ask_stream: Ask) -> Non
     assert len(server.chats) == 1
 
 
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 500])
 @pytest.mark.parametrize("attempts", [0, 3])
 @pytest.mark.parametrize("ask", [chat, achat], indirect=True)
-def test_an_answer_that_drips_on_meets_the_deadline(server: OpenAIServer, ask: Ask, attempts: int) -> None:
-    server.reply(Reply("x" * 100_000, byte_delay=0.02), "Hello")
+def test_an_answer_that_drips_on_meets_the_deadline(
+    server: OpenAIServer, ask: Ask, attempts: int, status: int
+) -> None:
+    server.reply(Reply("x" * 10_000, byte_delay=0.02, status=status), "Hello")
     llm = LLM(base_url=server.base_url, api_key=KEY, timeout=5, deadline=0.3, max_retries=attempts)
     with pytest.raises(LLMTimeoutError, match="deadline="):
         ask(llm, "Hi")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import math
 import struct
@@ -9,7 +10,7 @@ import warnings
 from typing import Any
 
 import pytest
-from ai_infra import count_tokens, count_tokens_approximate
+from ai_infra import afit_context, count_tokens, count_tokens_approximate, fit_context
 from ai_infra._core import Encoding
 from ai_infra.errors import ConfigurationError, InvalidMessageError
 from ai_infra.llm.memory import UnknownModelWarning, get_context_limit, model_info, register_model
@@ -216,6 +217,31 @@ def test_an_unknown_model_warns_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert get_context_limit("never-heard-of-it") == 8_192
+
+
+@pytest.mark.parametrize("way", ["limit", "count", "fit", "afit", "task"])
+def test_the_warning_points_at_the_line_of_the_user(way: str) -> None:
+    model = f"unheard-{way}"
+
+    def call() -> object:
+        if way == "limit":
+            return get_context_limit(model)
+        if way == "count":
+            return count_tokens("x", model=model)
+        if way == "fit":
+            return fit_context([{"role": "user", "content": "x"}], 100, model=model)
+
+        async def fit() -> object:
+            return await afit_context([{"role": "user", "content": "x"}], 100, model=model)
+
+        async def task() -> object:
+            return await asyncio.create_task(fit())
+
+        return asyncio.run(fit() if way == "afit" else task())
+
+    with pytest.warns(UnknownModelWarning, match=model) as caught:
+        call()
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_models_can_be_registered() -> None:

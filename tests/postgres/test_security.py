@@ -112,6 +112,24 @@ def test_a_role_that_sees_everything_is_refused(app: str, url: str) -> None:
         store.get("facts", "k")
 
 
+@pytest.mark.parametrize("kind", ["SUPERUSER", "BYPASSRLS", ""])
+def test_no_role_is_granted_what_it_could_see_through(url: str, kind: str) -> None:
+    role = f"{ROLE}_seer"
+    with psycopg.connect(url, autocommit=True) as connection:
+        if kind:
+            connection.execute(f"CREATE ROLE {role} {kind}")
+        try:
+            said = (
+                "sees through row-level security; take a role" if kind else "there is no role .* CREATE ROLE"
+            )
+            with pytest.raises(ConfigurationError, match=f"{role}.*{said}" if kind else said):
+                secure(url, role=role)
+            made = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'ai_infra'").fetchone()
+            assert made is None
+        finally:
+            connection.execute(f"DROP ROLE IF EXISTS {role}")
+
+
 def test_an_unprotected_schema_is_refused(url: str) -> None:
     with (
         MemoryStore.postgres(url, tenant="acme", row_level_security=True) as store,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
+import pytest
 from ai_infra.llm.memory.store import MemoryStore
 
 from .processes import run, sqlite_says, start
@@ -70,6 +72,35 @@ print("done")
     assert run(code, path).strip() == "done"
     assert sqlite_says(path, "PRAGMA integrity_check") == "ok"
     assert not path.with_name("store.db-wal").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_child_lets_go_of_a_store_whose_threads_it_does_not_have(tmp_path: Path) -> None:
+    """Threads have moved the log and saved an index; in the child the memory of their stacks goes to others."""
+    code = """
+import gc, os, threading
+store = MemoryStore.sqlite(path)
+put = lambda turn, count: store.put_many([("a", f"{turn}/{n}", {"text": f"item {n} of {turn}"}) for n in range(count)])
+put(0, 12000)
+for turn in range(1, 6):
+    store.search("a", "item")
+    put(turn, 1000)
+child = os.fork()
+if child == 0:
+    for _ in range(3):
+        barrier = threading.Barrier(33)
+        threads = [threading.Thread(target=barrier.wait) for _ in range(32)]
+        for thread in threads:
+            thread.start()
+        barrier.wait()
+        for thread in threads:
+            thread.join()
+    del store, put
+    gc.collect()
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+    assert run(code, tmp_path / "store.db") == "0\n"
 
 
 def test_no_room_to_move_the_log(tmp_path: Path) -> None:

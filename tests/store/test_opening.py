@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ai_infra.errors import (
@@ -17,6 +18,7 @@ from ai_infra.errors import (
 )
 from ai_infra.llm.memory.store import MemoryStore
 from ai_infra.llm.session import sqlite
+from ai_infra.llm.tools.custom import ConversationMemory
 
 from .processes import sqlite_says
 
@@ -139,6 +141,17 @@ def test_damage_in_a_large_file_is_an_error_where_it_is_read(tmp_path: Path) -> 
         assert store.get("a", "0") is not None
 
 
+def test_damage_while_it_is_open_names_the_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path) as store:
+        store.put("a", "k", {})
+        os.truncate(path, 10)
+        for _ in range(3):  # the second and third with new connections
+            with pytest.raises(StorageCorruptError) as caught:
+                store.get("a", "k")
+            assert str(caught.value).count("store.db") == 1
+
+
 def test_a_read_only_file(tmp_path: Path) -> None:
     path = ours(tmp_path / "store.db")
     path.chmod(0o444)
@@ -148,9 +161,11 @@ def test_a_read_only_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "a\x00b", None, 1, b"bytes"])
-def test_what_is_no_path(path: object) -> None:
+def test_what_is_no_path(path: Any) -> None:
     with pytest.raises(ConfigurationError):
-        MemoryStore.sqlite(path)  # type: ignore[arg-type]  # what a user without a type checker may pass
+        MemoryStore.sqlite(path)
+    with pytest.raises(ConfigurationError):
+        ConversationMemory("sqlite", path=path)
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), 1e300])
@@ -222,6 +237,8 @@ def test_memory_by_its_sqlite_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     with MemoryStore.sqlite(":memory:") as store:
         store.put("a", "k", {})
+    sqlite(Path(":memory:")).close()
+    ConversationMemory("sqlite", path=":memory:").close()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -67,9 +67,13 @@ def test_scores(score: Any) -> None:
 
 @pytest.mark.parametrize("now", [math.nan, math.inf, 1e300, -1.0, "text", None, 10**400])
 def test_clocks(now: Any) -> None:
-    store = MemoryStore(clock=lambda: now)
-    with pytest.raises(ConfigurationError, match="clock="):
-        store.put("a", "k", {})
+    for clock in (lambda: now, now):
+        with pytest.raises(ConfigurationError, match="clock="):
+            MemoryStore(clock=clock).put("a", "k", {})
+        store = sessions_in_memory(clock=clock)
+        with pytest.raises(ConfigurationError, match="clock="):
+            store.append("s", [{"role": "user", "content": "Hi"}])
+        assert store.get("s") is None
 
 
 @pytest.mark.parametrize("time", [10**400, -(10**400), 10**5000, math.inf], ids=type)

@@ -125,25 +125,70 @@ def test_compare_and_set_loses_no_increment(tmp_path: Path) -> None:
         assert (item.value["n"], item.version) == (800, 801)
 
 
-def test_a_lock_held_too_long_is_a_timeout_and_readers_do_not_mind(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    with MemoryStore.sqlite(path, timeout=0.2) as store:
-        store.put("a", "k", {})
-        holder = start(
-            """
+HOLD = """
 import sqlite3, time
 other = sqlite3.connect(path, isolation_level=None)
 other.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
-time.sleep(60)
-""",
-            path,
-        )
+time.sleep(600)
+"""
+
+
+def test_a_lock_held_too_long_is_a_timeout_and_readers_do_not_mind(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with MemoryStore.sqlite(path, timeout=0.2) as store:
+        store.put("a", "k", {})
+        holder = start(HOLD, path)
         assert holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"
-        with pytest.raises(StorageTimeoutError, match="locked"):
-            store.put("a", "k", {})
+        for operation in (lambda: store.put("a", "k", {}), store.purge):
+            with pytest.raises(
+                StorageTimeoutError, match=r"`timeout` \(database is locked\); look for a long .*, or"
+            ):
+                operation()
         assert store.get("a", "k") is not None
         holder.kill()
         holder.communicate()
         store.put("a", "k", {})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_signal_ends_a_wait_for_a_lock_and_nothing_else(tmp_path: Path) -> None:
+    """The handler may use the very store that waits, and fork; a thread that waits beside goes on."""
+    path = tmp_path / "store.db"
+    MemoryStore.sqlite(path).close()
+    holder = start(HOLD, path)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "locked\n"
+    code = """
+import os, signal, threading, time
+store = MemoryStore.sqlite(path, timeout=3600)
+
+def handler(number, frame):
+    assert store.get("a", "main") is None
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, handler)
+beside = threading.Thread(target=store.put, args=("a", "beside", {}))
+beside.start()
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    store.put("a", "main", {})
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+beside.join()
+print(store.get("a", "main"), store.get("a", "beside").version)
+store.put("a", "main", {})
+"""
+    waiting = start(code, path)
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "interrupted\n"
+    holder.kill()
+    holder.communicate()
+    assert finish(waiting) == "None 1\n"
+    with MemoryStore.sqlite(path) as store:
+        assert store.count("a") == 2

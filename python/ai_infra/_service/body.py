@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from ai_infra.errors import InvalidInputError, InvalidTextError, InvalidValueError
 
 _PLAIN = frozenset({int, bool, type(None)})
+_TEXT = {str}
+_LARGE = 1 << 2_000
+"""Integers under this are written whatever Python's limit of digits is, which is 640 at least."""
 
 
 def refuse_unsendable(body: Mapping[str, Any]) -> None:
@@ -16,7 +20,8 @@ def refuse_unsendable(body: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidTextError: a lone surrogate. Some versions of the SDK would send it, others break on it.
-        InvalidValueError: a value that JSON has not, such as NaN; or one that contains itself.
+        InvalidValueError: a value that JSON has not, such as NaN; an integer that Python writes no digits of; or a
+            value that contains itself.
     """
     try:
         error = _problem(body)
@@ -34,11 +39,15 @@ def _problem(value: object) -> InvalidInputError | None:
         return None if value.isascii() else _surrogate(value)
     items: Iterable[tuple[object, object]]
     if isinstance(value, dict | Mapping):  # dict first: asking an abstract class is slow
+        if set(map(type, value)) - _TEXT and (error := next(filter(None, map(_key, value)), None)):
+            return error
         items = value.items()
     elif isinstance(value, list | tuple):
         items = enumerate(value)
     elif isinstance(value, float):
         return None if isfinite(value) else InvalidValueError(f": {value} is no number that JSON can hold")
+    elif type(value) is int and not -_LARGE < value < _LARGE:
+        return _unwritten(value)
     elif type(value) in _PLAIN or hasattr(value, "isoformat") or hasattr(value, "model_dump"):
         return None
     else:
@@ -50,6 +59,22 @@ def _problem(value: object) -> InvalidInputError | None:
         if error is not None:
             step = f"[{place}]" if isinstance(place, int) else f".{place}"
             return type(error)(f"{step}{error.args[0]}")
+    return None
+
+
+def _key(key: object) -> InvalidInputError | None:
+    """The error for a key that JSON cannot make a text of."""
+    if isinstance(key, str | float) or type(key) in _PLAIN:
+        return _unwritten(key) if type(key) is int else None
+    return InvalidValueError(f": a {type(key).__name__} is no key that JSON can hold")
+
+
+def _unwritten(value: int) -> InvalidInputError | None:
+    try:
+        str(value)
+    except ValueError:
+        most = sys.get_int_max_str_digits()
+        return InvalidValueError(f": an integer of more than {most:,} digits is not sent; send it as text")
     return None
 
 

@@ -59,17 +59,18 @@ class Failure:
     wait: float | None = None
 
 
-def refused(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: object) -> Failure:
-    """The service answered with an error status, or with an error inside a 200."""
+def refused(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: object, came: str | None = None
+) -> Failure:
+    """The service answered with an error status, or with an error inside a 200, of which ``came`` tells."""
+    came = came or f"status {status}"
     block = _error_block(body)
     code, kind = str(block.get("code") or ""), str(block.get("type") or "")
     said = _said(endpoint, block.get("message") if block else body)
     where = _where(endpoint)
     if status in {401, 403}:
         places = " or ".join(["api_key=", *endpoint.provider.key_env])
-        message = (
-            f"{where} refused the API key (status {status}): {said} Check {places}, wherever it came from."
-        )
+        message = f"{where} refused the API key ({came}): {said} Check {places}, wherever it came from."
         return Failure(AuthenticationError(message, status=status))
     if status == 402 or _NO_CREDIT & {code, kind}:
         return Failure(
@@ -93,13 +94,13 @@ def refused(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: o
     if status == 429:
         return Failure(RateLimitError(f"too many requests to {where}: {said}", status=status), retry, wait)
     if status == 408:
-        late = f"{where} gave up waiting (status 408): {said}"
+        late = f"{where} gave up waiting ({came}): {said}"
         return Failure(LLMTimeoutError(late, status=status), retry, wait)
     if status == 404:
-        unknown = f"{where} knows no such model or path (status 404): {said} Check model= and base_url=."
+        unknown = f"{where} knows no such model or path ({came}): {said} Check model= and base_url=."
         return Failure(LLMError(unknown, status=status))
     what = "failed" if status >= 500 else "refused the request"
-    return Failure(LLMError(f"{where} {what} (status {status}): {said}", status=status), retry, wait)
+    return Failure(LLMError(f"{where} {what} ({came}): {said}", status=status), retry, wait)
 
 
 def unreachable(endpoint: Endpoint, error: BaseException) -> Failure:
@@ -138,16 +139,19 @@ def in_body(endpoint: Endpoint, body: Mapping[str, Any]) -> Failure | None:
     error = body.get("error")
     if not error:
         return None
-    code = _error_block(body).get("code")
-    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdigit()) else 500
-    kind = str(_error_block(body).get("type") or "") + str(code or "")
-    if "rate_limit" in kind:
-        status = 429
-    return refused(endpoint, status if 400 <= status < 600 else 500, {}, body)
+    code = str(_error_block(body).get("code") or "")
+    kind = str(_error_block(body).get("type") or "") + code
+    named = int(code) if re.fullmatch(r"[45]\d\d", code) else None
+    status = 429 if "rate_limit" in kind else named
+    came = "an error inside an answer of status 200" + ("" if named is None else f", with code {named}")
+    failure = refused(endpoint, status or 500, {}, body, came)
+    if status is None and isinstance(failure.error, LLMError):
+        failure.error.status = 200  # nothing else came
+    return failure
 
 
 def _where(endpoint: Endpoint) -> str:
-    return f"{endpoint.provider.name} ({endpoint.shown})"
+    return f"{endpoint.provider.name} ({endpoint.base_url})"
 
 
 def _error_block(body: object) -> Mapping[str, Any]:
@@ -164,7 +168,7 @@ def _error_block(body: object) -> Mapping[str, Any]:
 def _said(endpoint: Endpoint, words: object) -> str:
     """The service's words on one line, short, and without the key, should it have repeated it."""
     text = words if isinstance(words, str) else ("" if words is None else str(words))
-    text = without_secrets(text, endpoint.secrets, "[key]")
+    text = without_secrets(text, [endpoint.api_key] if endpoint.api_key else [], "[key]")
     text = " ".join(text.split())
     if len(text) > _SHOWN:
         text = text[:_SHOWN] + "…"

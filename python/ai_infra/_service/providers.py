@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from ai_infra.errors import AuthenticationError, ConfigurationError
 
@@ -75,22 +75,11 @@ _LOOPBACK = ("localhost", "127.", "[::1]", "::1", "0.0.0.0", "host.docker.intern
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to call and with what. The key is in no ``repr``, and of the address only what :attr:`shown` is."""
+    """Where to call and with what. The key is in no ``repr``, and the address holds no secret."""
 
     provider: Provider
-    base_url: str = field(repr=False)
+    base_url: str
     api_key: str | None = field(default=None, repr=False)
-
-    @property
-    def shown(self) -> str:
-        """The address for people: scheme, host, port and path. A query may hold a key."""
-        return _shown(self.base_url)
-
-    @property
-    def secrets(self) -> list[str]:
-        """What must not be repeated: the key, and what in the address's query is long enough to be one."""
-        values = [value for _, value in parse_qsl(urlsplit(self.base_url).query) if len(value) >= 8]
-        return [self.api_key, *values] if self.api_key else values
 
     def require_key(self) -> str:
         """The key to send; a local server gets a placeholder.
@@ -104,7 +93,7 @@ class Endpoint:
         if not self.provider.key_env or host.startswith(_LOOPBACK):
             return "none"
         raise AuthenticationError(
-            f"no API key for {self.provider.name} ({self.shown}): set {self.provider.key_env[0]}, "
+            f"no API key for {self.provider.name} ({self.base_url}): set {self.provider.key_env[0]}, "
             "pass api_key=…, or name another provider with provider=…"
         )
 
@@ -148,6 +137,11 @@ def _checked_address(address: str) -> str:
         raise ConfigurationError(
             f"base_url for {parts.hostname} holds a user or password: use api_key=… instead"
         )
+    if "?" in address or "#" in address:
+        raise ConfigurationError(
+            f"base_url for {parts.hostname} holds a query or a fragment, and the path of a call would come behind it: "
+            "end it before the ? or #, and pass a key as api_key=…"
+        )
     return address.rstrip("/")
 
 
@@ -165,11 +159,7 @@ def _by_host(base_url: str) -> Provider:
     for candidate in PROVIDERS.values():
         if candidate.key_env and urlsplit(candidate.base_url).netloc == host:
             return candidate
-    return replace(PROVIDERS["openai"], name="openai-compatible", base_url=_shown(base_url))
-
-
-def _shown(address: str) -> str:
-    return urlsplit(address)._replace(query="", fragment="").geturl()
+    return replace(PROVIDERS["openai"], name="openai-compatible", base_url=base_url)
 
 
 def _from_environment() -> Provider:

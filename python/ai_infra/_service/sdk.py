@@ -14,7 +14,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+import weakref
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,7 @@ class Transport:
     def send(self, request: Post) -> Any | Failure:
         """One attempt; a :class:`Whole`, or the HTTP library's response, unread, when a stream was asked for."""
         sdk = _Sdk.load()
-        end = time.monotonic() + request.limit
+        end = _ends.at = time.monotonic() + request.limit
         try:
             # Unread in both cases: the HTTP library bounds each silence, and who sends a byte now and then could
             # go on for ever.
@@ -121,7 +122,10 @@ class Transport:
         self._forget_parent()
         with self._lock:
             if self._sync is None:
-                self._sync = sdk.module.OpenAI(**self._arguments())
+                web = sdk.module.DefaultHttpxClient(event_hooks={"response": [sdk.bounded]})
+                self._sync = sdk.module.OpenAI(**self._arguments(), http_client=web)
+                # As it is with a client that the SDK makes.
+                weakref.finalize(self._sync, web.close).atexit = False
             return self._sync
 
     async def _aclient(self, sdk: _Sdk) -> Any:
@@ -234,6 +238,7 @@ class _Sdk:
         http = sys.modules[base.__module__.partition(".")[0]]
         self.timeout: Any = openai.Timeout
         self.response: Any = http.Response
+        self._stream = type("_Stream", (_Stream, http.SyncByteStream), {"late": http.ReadTimeout})
         self.timeouts: tuple[type[Exception], ...] = (
             openai.APITimeoutError,
             http.TimeoutException,
@@ -248,11 +253,44 @@ class _Sdk:
             *((broken,) if broken else ()),
         )
 
+    def bounded(self, response: Any) -> None:
+        """Has what is no success end by the deadline: the SDK reads that whole, and each silence alone is bounded."""
+        if not response.is_success:
+            response.stream = self._stream(response.stream, _ends.at)
+
     @classmethod
     def load(cls) -> _Sdk:
         if cls.loaded is None:
             cls.loaded = cls()
         return cls.loaded
+
+
+class _Ends(threading.local):
+    """When the attempt of this thread has to be over, on the monotonic clock."""
+
+    at = float("inf")
+
+
+_ends = _Ends()
+
+
+class _Stream:
+    """The bytes of an answer, up to a moment."""
+
+    late: Any
+
+    def __init__(self, stream: Any, end: float) -> None:
+        self._stream = stream
+        self._end = end
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._stream:
+            yield piece
+            if time.monotonic() >= self._end:
+                raise self.late("the answer was not over in time")
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _options(sdk: _Sdk, request: Post, *, stream: bool) -> dict[str, Any]:

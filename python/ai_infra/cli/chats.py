@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ai_infra.cli.read import json_lines, read_text
+from ai_infra.cli.read import NotJson, each_line, not_json, read_text
 from ai_infra.errors import ConfigurationError
 
 __all__ = ["Chat", "LeftOut", "read_chats"]
@@ -29,10 +29,11 @@ class Chat(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """An entry of a file that is no conversation."""
+    """An entry of a file that is no conversation, or a line that is not JSON."""
 
     name: str
     reason: str
+    kind: str = "conversation"
 
 
 def read_chats(path: str) -> list[Chat | LeftOut]:
@@ -41,7 +42,8 @@ def read_chats(path: str) -> list[Chat | LeftOut]:
     Read are: JSON Lines of messages (``session_id`` parts them into conversations, ``date`` says when), JSON Lines of
     conversations (``session_id`` and ``messages``), the same as one JSON list, a single conversation, the
     ``conversations.json`` of a ChatGPT or Claude export, and the ``.zip`` such an export comes in. Exports hold what
-    their services let through: half a character becomes U+FFFD, and a time that is none is left away.
+    their services let through: half a character becomes U+FFFD, and a time that is none is left away. Of JSON Lines the
+    lines that are not JSON are left out, unless none is an object.
 
     Raises:
         ConfigurationError: the file cannot be read, or holds nothing of these.
@@ -68,10 +70,8 @@ def _members(path: str) -> Iterator[tuple[str, str]]:
 def _chats(path: str, text: str) -> list[Chat | LeftOut]:
     try:
         document = json.loads(text)
-    except RecursionError as error:
-        raise ConfigurationError(f"{path}: nested too deep.") from error
-    except ValueError:
-        document = [row for _, row in json_lines(path, text)]
+    except (ValueError, RecursionError):
+        document = _lines(path, text)
     name = _name(path, text)
     if isinstance(document, dict) and isinstance(document.get("conversations"), list):
         document = document["conversations"]
@@ -79,7 +79,9 @@ def _chats(path: str, text: str) -> list[Chat | LeftOut]:
     loose: dict[str, Chat] = {}
     chats: list[Chat | LeftOut] = []
     for at, row in enumerate(rows):
-        if not isinstance(row, dict):
+        if isinstance(row, LeftOut):
+            chats.append(row)
+        elif not isinstance(row, dict):
             reason = f"it is {type(row).__name__}, not a conversation or a message"
             chats.append(LeftOut(f"entry {at}", reason))
         elif isinstance(row.get("mapping"), dict):
@@ -97,6 +99,19 @@ def _chats(path: str, text: str) -> list[Chat | LeftOut]:
             )
             chats.append(LeftOut(f"entry {at}", reason))
     return [chat for chat in [*chats, *loose.values()] if isinstance(chat, LeftOut) or chat.messages]
+
+
+def _lines(path: str, text: str) -> list[Any]:
+    """The rows of JSON Lines; in the place of a bad line, so that the ids made from places stay, what is left out."""
+    lines = list(each_line(text))
+    if not any(isinstance(row, dict) for _, row in lines):  # one broken document, say, not lines
+        for number, row in lines:
+            if isinstance(row, NotJson):
+                raise not_json(path, number, row)
+    return [
+        LeftOut(f"line {number}", f"it is not JSON {row.reason}", "line") if isinstance(row, NotJson) else row
+        for number, row in lines
+    ]
 
 
 def _name(path: str, text: str) -> str:

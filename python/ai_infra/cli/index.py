@@ -21,7 +21,7 @@ _WIDTH = 24
 _TOGETHER = 64
 """Conversations in a transaction: the disk is waited for once."""
 IN_PART = 3
-"""The exit code when some conversations were left out, and the others indexed."""
+"""The exit code when some conversations or lines were left out, and the others indexed."""
 
 
 def register(commands: Any) -> None:
@@ -31,8 +31,8 @@ def register(commands: Any) -> None:
         help="make chats searchable: JSON Lines, a ChatGPT export, a Claude export",
         description="Indexes conversations, offline. Reads JSON Lines of messages (session_id parts them into "
         "conversations), one JSON document, and the conversations.json or .zip of a ChatGPT or Claude export. "
-        "Indexing a file again only writes what changed. A conversation that cannot be kept is named and left out; "
-        f"the exit code is then {IN_PART}.",
+        "Indexing a file again only writes what changed. A conversation that cannot be kept, or a line that is not "
+        f"JSON, is named and left out; the exit code is then {IN_PART}.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file; - for standard input")
     add_place(parser)
@@ -73,7 +73,9 @@ def run(options: argparse.Namespace) -> int:
     )
     if indexed == len(found):
         return 0
-    _say_error(f"{count_of(len(found) - indexed, 'conversation')} left out, as said above")
+    lines = sum(one.kind == "line" for _, one in left)
+    parts = ((lines, "line"), (len(found) - indexed - lines, "conversation"))
+    _say_error(f"{' and '.join(count_of(*part) for part in parts if part[0])} left out, as said above")
     return IN_PART
 
 

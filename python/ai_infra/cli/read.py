@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ai_infra.errors import ConfigurationError, InvalidMessageError
 from ai_infra.messages import fields_of
 
-__all__ = ["json_lines", "read_messages", "read_text"]
+__all__ = ["NotJson", "each_line", "not_json", "read_messages", "read_text"]
 
 
 def read_text(path: str) -> str:
@@ -41,7 +42,7 @@ def read_messages(path: str) -> list[dict[str, Any]]:
     except RecursionError as error:
         raise ConfigurationError(f"{path}: nested too deep.") from error
     except ValueError:
-        return [_message(row, f"{path}, line {number}") for number, row in json_lines(path, text)]
+        return [_message(row, f"{path}, line {number}") for number, row in _json_lines(path, text)]
     if isinstance(document, dict) and isinstance(document.get("messages"), list):
         document = document["messages"]
     if isinstance(document, dict):
@@ -51,26 +52,49 @@ def read_messages(path: str) -> list[dict[str, Any]]:
     return [_message(message, f"{path}, message {at}") for at, message in enumerate(document)]
 
 
-def json_lines(path: str, text: str) -> list[tuple[int, Any]]:
+def _json_lines(path: str, text: str) -> list[tuple[int, Any]]:
     """What each line holds, with its number.
 
     Raises:
         ConfigurationError: a line is not JSON.
     """
+    rows = list(each_line(text))
+    for number, row in rows:
+        if isinstance(row, NotJson):
+            raise not_json(path, number, row)
+    return rows
+
+
+class NotJson(NamedTuple):
+    """What a line holds that is not JSON, and why it is not."""
+
+    reason: str
+
+
+def each_line(text: str) -> Iterator[tuple[int, Any]]:
+    """What each line holds that is not blank, with its number; :class:`NotJson` where it is none."""
     # Not splitlines(): a message may hold U+2028 and its like unescaped.
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    return [(number, _line(path, number, line)) for number, line in lines]
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, _line(line)
 
 
-def _line(path: str, number: int, line: str) -> Any:
+def not_json(path: str, number: int, row: NotJson) -> ConfigurationError:
+    """The error for a line that is not JSON."""
+    return ConfigurationError(
+        f"{path}, line {number} is not JSON {row.reason}\n"
+        'Each line is one message, for example {"role": "user", "content": "Hi"}.'
+    )
+
+
+def _line(line: str) -> Any:
     try:
         return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        shown = line if len(line) <= 60 else line[:57] + "..."
-        raise ConfigurationError(
-            f"{path}, line {number} is not JSON ({error}): {shown}\n"
-            'Each line is one message, for example {"role": "user", "content": "Hi"}.'
-        ) from error
+    except RecursionError:
+        why = "nested too deep"
+    except ValueError as error:
+        why = str(error)
+    return NotJson(f"({why}): {line if len(line) <= 60 else line[:57] + '...'}")
 
 
 def _message(message: Any, where: str) -> dict[str, Any]:

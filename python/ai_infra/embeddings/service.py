@@ -115,7 +115,7 @@ class OpenAIEmbeddings:
         return self.model if self._asked is None else f"{self.model}@{self._asked}"
 
     def __repr__(self) -> str:
-        url = self._service.endpoint.shown
+        url = self._service.endpoint.base_url
         return f"OpenAIEmbeddings({self.model!r}, dimensions={self._asked}, base_url={url!r})"
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector]:

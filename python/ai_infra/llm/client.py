@@ -95,8 +95,8 @@ class LLM(Closing):
 
     @property
     def base_url(self) -> str:
-        """Where calls go, without the query: that may hold a key."""
-        return self._service.endpoint.shown
+        """Where calls go."""
+        return self._service.endpoint.base_url
 
     def __repr__(self) -> str:
         return f"LLM(provider={self.provider!r}, model={self.model!r}, base_url={self.base_url!r})"

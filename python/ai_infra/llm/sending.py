@@ -7,12 +7,11 @@ counterpart is refused rather than sent to be misread; a model's private reasoni
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ai_infra.errors import InvalidMessageError
-from ai_infra.messages import AnyMessage, as_list, calls_in, fields_of, message_text
+from ai_infra.messages import AnyMessage, as_list, calls_in, fields_of, json_of, message_text
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 _REASONING = frozenset({"thinking", "redacted_thinking", "reasoning"})
@@ -135,7 +134,7 @@ def _kind(part: Any) -> str | None:
 
 
 def _call(id_: Any, name: Any, arguments: Any) -> Fields:
-    text = arguments if isinstance(arguments, str) else _json(arguments or {})
+    text = arguments if isinstance(arguments, str) else json_of(arguments or {})
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": text}}
 
 
@@ -146,7 +145,7 @@ def _result(id_: Any, output: Any) -> Fields:
             if not isinstance(part, str) and kind != "text" and kind not in _TEXT:
                 raise InvalidMessageError(f"a tool's result is text here; it holds a part of type {kind!r}.")
         output = message_text({"role": "tool", "content": output})
-    text = output if isinstance(output, str) else "" if output is None else _json(output)
+    text = output if isinstance(output, str) else "" if output is None else json_of(output)
     return {"role": "tool", "tool_call_id": id_, "content": text}
 
 
@@ -162,10 +161,6 @@ def _image(part: Fields) -> Fields:
         )
     detail = {"detail": part["detail"]} if part.get("detail") else {}
     return {"type": "image_url", "image_url": {"url": url, **detail}}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _no_place(kind: Any) -> str:

@@ -6,7 +6,7 @@ from ai_infra._checks import path_of, seconds_of
 
 
 def local_place(path: object, timeout: object) -> tuple[str | None, float]:
-    """The path to open (None for memory) and the seconds to wait, checked.
+    """The path to open (None for memory, also by the name SQLite has for it) and the seconds to wait, checked.
 
     Raises:
         ConfigurationError: it is no path, or no number of seconds.

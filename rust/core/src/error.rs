@@ -44,6 +44,9 @@ pub enum Error {
     /// A lock was held by somebody else for longer than allowed.
     #[error("{0}")]
     StorageTimeout(String),
+    /// What [`crate::store::set_look`] has set ended the operation, which had not begun.
+    #[error("interrupted while waiting for a lock")]
+    Interrupted,
     /// Used after `close`.
     #[error("{0}")]
     StorageClosed(String),

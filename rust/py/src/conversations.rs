@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::error::to_py;
 use crate::items::{Bytes, Items, items};
 use crate::recall::ConversationIndex;
-use crate::store::arm_fork;
+use crate::store::arm;
 
 /// The fields of `ai_infra.storage.conversations.Write`.
 type WriteRow = (
@@ -95,7 +95,7 @@ impl LocalConversations {
     #[new]
     #[pyo3(signature = (path, timeout))]
     fn new(py: Python<'_>, path: Option<PathBuf>, timeout: f64) -> PyResult<Self> {
-        arm_fork(py)?;
+        arm(py)?;
         let wait = Duration::try_from_secs_f64(timeout).map_err(|_| {
             Error::Configuration(format!("timeout={timeout} is no number of seconds; pass 0 or more"))
         });

@@ -1,9 +1,24 @@
 //! Maps the core's errors to the classes of `ai_infra.errors`, in one place.
 
+use std::cell::RefCell;
+
 use ai_infra_core::error::Error;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+
+thread_local! {
+    /// What a signal handler raised while this thread waited.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Lets the handlers of signals run, which Python does on its main thread alone; whether one has raised.
+pub fn look() -> bool {
+    let raised = Python::try_attach(|py| py.check_signals().err()).flatten();
+    let over = raised.is_some();
+    RAISED.set(raised);
+    over
+}
 
 /// Looks a class of `ai_infra.errors` up and raises it with `message`.
 fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
@@ -22,6 +37,11 @@ fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
 
 /// The Python exception for an error of the core.
 pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
+    if matches!(error, Error::Interrupted)
+        && let Some(raised) = RAISED.take()
+    {
+        return raised;
+    }
     let class = match &error {
         Error::ContextLength(_) => "ContextLengthError",
         Error::InvalidText(_) => "InvalidTextError",

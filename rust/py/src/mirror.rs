@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::item::MemoryItem;
 use crate::items::{Bytes, items};
-use crate::store::{arm_fork, floats, raise};
+use crate::store::{arm, floats, raise};
 use crate::validate;
 
 /// Items of another database in memory, searched as a local store searches its own.
@@ -23,7 +23,7 @@ impl Mirror {
     /// An empty one. `local`: vectors are computed here, by the built-in embedder, and not read.
     #[new]
     fn new(py: Python<'_>, local: bool) -> PyResult<Self> {
-        arm_fork(py)?;
+        arm(py)?;
         Ok(Self { inner: store::Mirror::new(local) })
     }
 

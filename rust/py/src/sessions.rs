@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::error::to_py;
 use crate::items::items;
-use crate::store::arm_fork;
+use crate::store::arm;
 
 /// `(ref, version, length, turns, created_at, updated_at, state)`.
 type HeadRow = (i64, i64, i64, i64, i64, i64, Option<String>);
@@ -42,7 +42,7 @@ impl LocalSessions {
     #[new]
     #[pyo3(signature = (path, timeout))]
     fn new(py: Python<'_>, path: Option<PathBuf>, timeout: f64) -> PyResult<Self> {
-        arm_fork(py)?;
+        arm(py)?;
         let wait = Duration::try_from_secs_f64(timeout).map_err(|_| {
             Error::Configuration(format!("timeout={timeout} is no number of seconds; pass 0 or more"))
         });

@@ -12,7 +12,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
 use crate::batch::{Batch, Pending, check, number};
-use crate::error::to_py;
+use crate::error::{look, to_py};
 use crate::item::{MemoryItem, parts};
 use crate::items::items;
 use crate::validate;
@@ -36,11 +36,13 @@ pub fn raise<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
     result.map_err(|error| to_py(py, error))
 }
 
-/// Makes `os.fork` safe for every database of this process; called by whoever opens the first one.
-pub fn arm_fork(py: Python<'_>) -> PyResult<()> {
+/// Makes `os.fork` safe for every database of this process, and waits for locks end at a signal whose handler raises;
+/// called by whoever opens the first one.
+pub fn arm(py: Python<'_>) -> PyResult<()> {
     static ARMED: Once = Once::new();
     let mut done = Ok(());
     if !ARMED.is_completed() {
+        store::set_look(look);
         let os = py.import("os")?;
         if let Ok(register) = os.getattr("register_at_fork") {
             let hooks = PyDict::new(py);
@@ -86,7 +88,7 @@ impl LocalStore {
         model: Option<String>,
         switch: bool,
     ) -> PyResult<Self> {
-        arm_fork(py)?;
+        arm(py)?;
         let wait = Duration::try_from_secs_f64(timeout).map_err(|_| {
             Error::Configuration(format!("timeout={timeout} is no number of seconds; pass 0 or more"))
         });

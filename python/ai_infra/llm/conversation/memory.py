@@ -36,7 +36,7 @@ class ConversationMemory(ConversationFiles, Closing):
     Args:
         backend: ``"memory"``, ``"sqlite"`` (with ``path``), ``"postgres"`` (with ``connection_string``), or a
             :class:`~ai_infra.storage.conversations.ConversationBackend`.
-        path: the file; it may also hold a ``MemoryStore`` and sessions.
+        path: the file; it may also hold a ``MemoryStore`` and sessions. ``":memory:"`` is memory, as in SQLite.
         connection_string: of the server.
         schema: with ``"postgres"``: where the tables are (``"ai_infra"``).
         tenant: with ``"postgres"``: whose conversations these are; a memory sees no other tenant's.

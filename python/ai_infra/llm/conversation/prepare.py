@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from ai_infra._core import canonical_json, check_key
 from ai_infra.errors import InvalidInputError, InvalidMessageError
 from ai_infra.llm.conversation.dates import Span, conversation_span
 from ai_infra.llm.memory._groups import Groups, links_of
-from ai_infra.messages import as_list, fields_of, kind_of, texts_of
+from ai_infra.messages import as_list, fields_of, json_of, kind_of, texts_of
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -146,7 +145,7 @@ def _text(fields: Mapping[str, Any]) -> str:
 
 def _call(name: object, arguments: object) -> str:
     if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False, default=str)
+        arguments = json_of(arguments)
     return f"[{name} {arguments or ''}]"
 
 

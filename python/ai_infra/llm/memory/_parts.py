@@ -13,8 +13,8 @@ import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ai_infra.errors import InvalidInputError, InvalidMessageError
-from ai_infra.messages import calls_in
+from ai_infra.errors import InvalidInputError
+from ai_infra.messages import calls_in, json_of
 
 PER_MESSAGE = 3
 PER_NAME = 1
@@ -98,7 +98,7 @@ def _properties(parameters: object, texts: list[str]) -> int:
             continue
         kind = property_.get("type", "")
         description = str(property_.get("description") or "").removesuffix(".")
-        texts.append(f"{key}:{kind if isinstance(kind, str) else _json(kind)}:{description}")
+        texts.append(f"{key}:{kind if isinstance(kind, str) else json_of(kind, skipkeys=True)}:{description}")
         enum = property_.get("enum")
         if isinstance(enum, Sequence) and not isinstance(enum, str):
             fixed += 3 * len(enum) - 3
@@ -114,7 +114,7 @@ def _content(content: object, texts: list[str]) -> int:
         texts.append(content)
         return 0
     if not isinstance(content, list | tuple):
-        texts.append(_json(content))
+        texts.append(json_of(content, skipkeys=True))
         return 0
     fixed = 0
     for part in content:
@@ -123,7 +123,7 @@ def _content(content: object, texts: list[str]) -> int:
         elif isinstance(part, Mapping):
             fixed += _part(part, texts)
         elif part is not None:
-            texts.append(_json(part))
+            texts.append(json_of(part, skipkeys=True))
     return fixed
 
 
@@ -139,14 +139,14 @@ def _part(part: Mapping[str, Any], texts: list[str]) -> int:
         return PER_CALL + _content(part.get("content") or "", texts)
     if kind in ("image_url", "input_image", "image"):
         return image_tokens(part)
-    texts.append(_json(part))
+    texts.append(json_of(part, skipkeys=True))
     return 0
 
 
 def _call(call: object, texts: list[str]) -> int:
     """The name and arguments of a call, wherever the shape at hand keeps them."""
     if not isinstance(call, Mapping):
-        texts.append(_json(call))
+        texts.append(json_of(call, skipkeys=True))
         return 0
     function = call.get("function")
     holder = function if isinstance(function, Mapping) else call
@@ -155,7 +155,7 @@ def _call(call: object, texts: list[str]) -> int:
         if isinstance(value, str):
             texts.append(value)
         elif value is not None:
-            texts.append(_json(value))
+            texts.append(json_of(value, skipkeys=True))
     return 0
 
 
@@ -216,14 +216,3 @@ def _jpeg_size(head: bytes) -> tuple[int, int] | None:
             return int.from_bytes(head[at + 7 : at + 9]), int.from_bytes(head[at + 5 : at + 7])
         at += 2 + int.from_bytes(head[at + 2 : at + 4])
     return None
-
-
-def _json(value: object) -> str:
-    import json  # here, because most messages do not need it and importing it is felt
-
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
-    except (ValueError, RecursionError) as error:
-        raise InvalidMessageError(
-            f"a {type(value).__name__} inside a message cannot be counted: it contains itself, or is nested too deep."
-        ) from error

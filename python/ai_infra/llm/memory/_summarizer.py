@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from ai_infra.errors import ConfigurationError, SummarizationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
 from ai_infra.llm.memory.models import UNKNOWN_CONTEXT, known_model
 from ai_infra.llm.memory.tokens import Counter
-from ai_infra.messages import AnyMessage, calls_in, fields_of, message_text
+from ai_infra.messages import AnyMessage, calls_in, fields_of, json_of, message_text
 
 INSTRUCTIONS = """\
 You keep the running summary of a conversation. Later turns will be answered from this summary alone, so \
@@ -222,7 +221,7 @@ def _render(fields: Mapping[str, Any]) -> str:
         for part in content:
             kind = part.get("type") if isinstance(part, Mapping) else None
             if kind == "tool_use":
-                said.append(f"[calls {part.get('name')} with {_json(part.get('input'))}]")
+                said.append(f"[calls {part.get('name')} with {json_of(part.get('input'), skipkeys=True)}]")
             elif kind in ("image_url", "input_image", "image"):
                 said.append("[an image]")
     if fields.get("type") == "function_call":
@@ -231,7 +230,3 @@ def _render(fields: Mapping[str, Any]) -> str:
         said.append(str(fields.get("output")))
     text = "\n".join(part for part in said if part)
     return f"{who}: {text}" if text else ""
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)

@@ -12,6 +12,7 @@ import warnings
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from ai_infra._checks import users_line
 from ai_infra.errors import ConfigurationError
 
 __all__ = ["ModelInfo", "UnknownModelWarning", "get_context_limit", "model_info", "register_model"]
@@ -180,7 +181,7 @@ def model_info(model: str) -> ModelInfo:
             f"unknown model {model!r}: assuming a window of {UNKNOWN_CONTEXT:,} tokens and estimating counts. "
             f"Say what it is with register_model({model!r}, context=..., encoding=...).",
             UnknownModelWarning,
-            stacklevel=3,
+            stacklevel=users_line(),
         )
     return ModelInfo(model, UNKNOWN_CONTEXT)
 

@@ -93,7 +93,8 @@ class MemoryStore(OpensPostgres, ScopedMemory, WholeStore):
         """A store in the file at ``path``, made (mode 0600) if there is none. Other options as in the class.
 
         Args:
-            path: the file; its folder must exist. A path that begins with ``file:`` is a path, not a URI.
+            path: the file; its folder must exist. A path that begins with ``file:`` is a path, not a URI;
+                ``":memory:"``, SQLite's name for it, is memory, as with ``MemoryStore()``, and nothing is kept.
             timeout: seconds an operation waits for other writers before ``StorageTimeoutError``.
             reembed: take over a store that holds another embedder's vectors, embedding everything anew.
 

@@ -66,7 +66,7 @@ def sqlite(
 
     Args:
         path: the file, made (mode 0600) if there is none; its folder must exist. It may be the file of a
-            :class:`~ai_infra.llm.memory.MemoryStore`.
+            :class:`~ai_infra.llm.memory.MemoryStore`. ``":memory:"`` is memory, as in SQLite.
         timeout: seconds an operation waits for other writers of the file.
         options: as for :class:`SessionStore`.
 

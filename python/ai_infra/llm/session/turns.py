@@ -20,6 +20,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from ai_infra._checks import micros_of
 from ai_infra._core import canonical_json, check_key
 from ai_infra._flow import Call, Flow
 from ai_infra.errors import ConflictError, InvalidInputError, SessionNotFoundError, StorageError
@@ -58,8 +59,8 @@ class Turns:
         self._logs: OrderedDict[str, Log] = OrderedDict()
 
     def now(self) -> int:
-        """Microseconds since 1970 UTC."""
-        return round(self._clock() * 1_000_000)
+        """Microseconds since 1970 UTC; ``ConfigurationError`` where the clock says no time."""
+        return micros_of(self._clock)
 
     def begin(self, session: str, turn_id: str | None) -> Flow[OpenTurn]:
         """Wait for the turns before this one, and read the session. :meth:`end` must follow."""

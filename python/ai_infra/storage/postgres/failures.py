@@ -73,7 +73,11 @@ def judge(error: BaseException, dsn: Dsn) -> Failure:
         return Failure(StorageUnavailableError(f"PostgreSQL at {dsn.name} went away ({text})"), Cure.CONNECT)
     if state in ("40001", "40P01"):
         return Failure(
-            StorageTimeoutError(f"other transactions kept this one from finishing ({text})"), Cure.AGAIN
+            StorageTimeoutError(
+                f"other transactions kept this one from finishing ({text}); nothing of it was kept. Raise timeout=…, "
+                "or run fewer writes at the same time"
+            ),
+            Cure.AGAIN,
         )
     if state == "57014":
         timeout = f"PostgreSQL cancelled the statement ({text}); nothing of it was kept"
@@ -81,7 +85,11 @@ def judge(error: BaseException, dsn: Dsn) -> Failure:
             timeout += ". Raise timeout=…, or do less in one operation"
         return Failure(StorageTimeoutError(timeout), Cure.NOTHING)
     if state == "55P03":
-        return Failure(StorageTimeoutError(f"a lock was not free in time ({text})"), Cure.NOTHING)
+        timeout = (
+            f"a lock was not free in time ({text}); look for a long transaction in pg_stat_activity, or raise"
+            " the server's lock_timeout"
+        )
+        return Failure(StorageTimeoutError(timeout), Cure.NOTHING)
     if state in ("53100", "53200", "53400"):
         full = f"PostgreSQL at {dsn.name} ran out of room ({text}); everything acknowledged before is safe"
         return Failure(StorageFullError(full), Cure.NOTHING)

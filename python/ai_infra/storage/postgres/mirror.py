@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ai_infra import _core
+from ai_infra._checks import users_line
 from ai_infra.storage.backend import Scored
 
 ROOM = 250_000
@@ -178,7 +179,7 @@ class Mirrors:
                 warnings.warn(
                     f"a namespace of {len(mirror)} items is held in memory by each process that searches it; "
                     "divide it into several (docs/scaling.md)",
-                    stacklevel=2,
+                    stacklevel=users_line(),
                 )
             while self._total > ROOM and len(self._by_place) > 1:
                 oldest = self._by_place.popitem(last=False)[1]

@@ -13,6 +13,7 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ai_infra._checks import users_line
 from ai_infra.storage.postgres.database import Database
 from ai_infra.storage.postgres.statements import Statements
 from ai_infra.storage.postgres.work import Ask, Script
@@ -108,7 +109,7 @@ class Nearest:
     def _warn(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(text, stacklevel=users_line())
 
     def keep_indexed(self, place: int, documents: int, dimensions: int) -> None:
         """See to it that a namespace's vectors get their index, if they shall have one; returns at once."""

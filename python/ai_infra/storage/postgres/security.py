@@ -27,13 +27,14 @@ def secure(dsn: str, *, role: str, schema: str = "ai_infra") -> None:
         schema: where the tables are.
 
     Raises:
-        ConfigurationError: the role can see through row-level security, or an argument is wrong.
+        ConfigurationError: the role can see through row-level security or is not there, or an argument is wrong.
     """
     name = check_schema(schema)
     if not isinstance(role, str) or not 0 < len(role.encode("utf-8", "replace")) < 64 or "\0" in role:
         raise ConfigurationError(f"role={role!r} is no name of a role")
     database = share(Dsn(dsn), 1, 30.0, True)
     try:
+        run(_check_role(database, Statements("security.sql", name), role))
         run(ensure_ready(database, name))
         run(work(database, lambda: protect(name, role), atomic=True))
     finally:
@@ -49,12 +50,11 @@ def ensure_protected(database: Database, schema: str) -> Flow[None]:
     """
     statements = Statements("security.sql", schema)
 
-    def script() -> Script[tuple[list[Any], list[Any]]]:
-        tables = yield Ask(statements["tables"], {"schema": schema})
-        roles = yield Ask(statements["role"], {})
-        return tables, roles
+    def script() -> Script[list[Any]]:
+        found: list[Any] = yield Ask(statements["tables"], {"schema": schema})
+        return found
 
-    tables, roles = yield from work(database, script)
+    tables = yield from work(database, script)
     open_tables = [table for table, protected in tables if not protected]
     if open_tables:
         raise ConfigurationError(
@@ -62,10 +62,25 @@ def ensure_protected(database: Database, schema: str) -> Flow[None]:
             "owner run "
             "ai_infra.storage.postgres.secure(dsn, role=…)"
         )
-    name, superuser, bypasses = roles[0]
-    if superuser or bypasses:
+    yield from _check_role(database, statements, None)
+    database.ready.add((schema, "secured"))
+
+
+def _check_role(database: Database, statements: Statements, role: str | None) -> Flow[None]:
+    """Refuse a role that row-level security does not hold for; None is the one that is connected."""
+
+    def script() -> Script[list[Any]]:
+        found: list[Any] = yield Ask(statements["role"], {"role": role})
+        return found
+
+    found = yield from work(database, script)
+    if not found:
+        raise ConfigurationError(
+            f"there is no role {role!r} on the server; make it first: CREATE ROLE … LOGIN"
+        )
+    name, sees_all = found[0]
+    if sees_all:
         raise ConfigurationError(
             f"the role {name!r} is a superuser or has BYPASSRLS, so it sees through row-level security; "
-            "connect as a role that does not"
+            "take a role that is neither"
         )
-    database.ready.add((schema, "secured"))

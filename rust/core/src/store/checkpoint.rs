@@ -70,11 +70,17 @@ impl Mover {
     fn lock<T>(&self, body: impl FnOnce(&mut Moving) -> T) -> T {
         let mut moving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if moving.pid != process::id() {
-            // The thread of a parent is not here, and nothing of it may be touched.
-            mem::forget(mem::take(&mut *moving));
-            moving.pid = process::id();
+            *moving = Moving { pid: process::id(), thread: None, pages: 0 };
         }
         body(&mut moving)
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        if self.pid != process::id() {
+            fork::leave(self.thread.take());
+        }
     }
 }
 

@@ -108,32 +108,36 @@ impl Db {
     ///
     /// # Errors
     /// Whatever `body` returns; [`Error::StorageTimeout`] when others held the lock past the deadline;
-    /// [`Error::StorageFull`], [`Error::StorageCorrupt`], [`Error::Storage`] from the file.
+    /// [`Error::Interrupted`] where the wait for it was ended; [`Error::StorageFull`], [`Error::StorageCorrupt`],
+    /// [`Error::Storage`] from the file.
     pub fn write<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let shared = &*self.shared;
-        let _gate = fork::enter();
-        busy::start(shared.timeout);
-        shared.waiting.fetch_add(1, Ordering::AcqRel);
-        let mut slot = lock(&shared.writer);
-        shared.waiting.fetch_sub(1, Ordering::AcqRel);
-        let open = match slot.open.take() {
-            Some(open) => open,
-            None => self.begin(&mut slot)?,
-        };
-        let (open, answer) = self.add(&mut slot, open, body)?;
-        // In memory there is nothing to wait for.
-        let may_share = shared.file.is_some() && open.members < MOST;
-        if may_share && shared.waiting.load(Ordering::Acquire) > 0 {
-            // One of those who wait comes next, whatever becomes of it.
-            let group = Arc::clone(&open.promise.0);
-            slot.open = Some(open);
-            drop(slot);
+        let mut body = Some(body);
+        busy::patiently(shared.timeout, || {
+            let _gate = fork::enter();
+            // Counted from inside the gate until it has its turn: nobody waits in vain for what is counted.
+            shared.waiting.fetch_add(1, Ordering::AcqRel);
+            let mut slot = lock(&shared.writer);
+            shared.waiting.fetch_sub(1, Ordering::AcqRel);
+            let open = match slot.open.take() {
+                Some(open) => open,
+                None => self.begin(&mut slot)?,
+            };
+            let (open, answer) = self.add(&mut slot, open, &mut body)?;
+            // In memory there is nothing to wait for.
+            let may_share = shared.file.is_some() && open.members < MOST;
+            if may_share && shared.waiting.load(Ordering::Acquire) > 0 {
+                // One of those who wait comes next, whatever becomes of it.
+                let group = Arc::clone(&open.promise.0);
+                slot.open = Some(open);
+                drop(slot);
+                let value = answer?;
+                return group.wait().map(|()| value);
+            }
+            let outcome = self.commit(&mut slot, open);
             let value = answer?;
-            return group.wait().map(|()| value);
-        }
-        let outcome = self.commit(&mut slot, open);
-        let value = answer?;
-        outcome.map(|()| value)
+            outcome.map(|()| value)
+        })
     }
 
     /// [`Self::write`] for any number of rows: nobody else's have to wait for these to be on the disk.
@@ -141,10 +145,12 @@ impl Db {
     /// # Errors
     /// As [`Self::write`].
     pub fn write_many<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let _gate = fork::enter();
-        busy::start(self.shared.timeout);
-        let mut slot = self.take_turn();
-        self.write_in(&mut slot, body)
+        let mut body = Some(body);
+        busy::patiently(self.shared.timeout, || {
+            let _gate = fork::enter();
+            let mut slot = self.take_turn();
+            self.write_in(&mut slot, &mut body)
+        })
     }
 
     /// [`Self::write_many`], where it need not wait for another writer; `None` where it would. For what can be left.
@@ -162,13 +168,17 @@ impl Db {
         if slot.open.is_some() {
             return Ok(None);
         }
-        match self.write_in(&mut slot, body) {
+        match self.write_in(&mut slot, &mut Some(body)) {
             Err(Error::StorageTimeout(_)) => Ok(None),
             answer => answer.map(Some),
         }
     }
 
-    fn write_in<T>(&self, slot: &mut Slot, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    fn write_in<T>(
+        &self,
+        slot: &mut Slot,
+        body: &mut Option<impl FnOnce(&Transaction<'_>) -> Result<T>>,
+    ) -> Result<T> {
         let open = self.begin(slot)?;
         let (open, answer) = self.add(slot, open, body)?;
         self.commit(slot, open)?;
@@ -200,13 +210,15 @@ impl Db {
         }
     }
 
-    /// [`Open::add`]; where the transaction has failed, with it ended.
+    /// [`Open::add`], once; where the transaction has failed, with it ended.
     fn add<T>(
         &self,
         slot: &mut Slot,
         mut open: Open,
-        body: impl FnOnce(&Transaction<'_>) -> Result<T>,
+        body: &mut Option<impl FnOnce(&Transaction<'_>) -> Result<T>>,
     ) -> Result<(Open, Result<T>)> {
+        busy::begun();
+        let body = body.take().ok_or_else(|| Error::Storage("a write began a second time".to_owned()))?;
         let answer = open.add(body).map_err(|error| self.shared.refine(error, &open.conn));
         match answer {
             Ok(answer) => {

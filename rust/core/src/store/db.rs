@@ -88,11 +88,10 @@ impl Db {
     /// damaged or newer file; [`Error::Storage`] for a read-only one. A refused file is untouched.
     pub fn open(path: &Path, timeout: Duration) -> Result<Self> {
         let file = open::resolve(path)?;
-        let conn = {
+        let conn = busy::patiently(timeout, || {
             let _gate = fork::enter();
-            busy::start(timeout);
-            open::first(&file)?
-        };
+            open::first(&file)
+        })?;
         let db = Self::new(Some(file), timeout, conn);
         db.tidy();
         Ok(db)
@@ -139,22 +138,24 @@ impl Db {
             .then(|| shared.version.load(Ordering::Acquire))
     }
 
-    /// Runs `body` on the writing connection with no transaction around it, for `VACUUM` and the like.
+    /// Runs `body` on the writing connection with no transaction around it, for `VACUUM` and the like. While a lock
+    /// is in the way, `body` is given up and run again.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn alone<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        self.exclusive(|conn| {
-            let answer = body(conn);
-            self.shared.version.fetch_add(1, Ordering::AcqRel);
-            answer
+    pub fn alone<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
+        busy::patiently(self.shared.timeout, || {
+            self.exclusive(|conn| {
+                let answer = body(conn);
+                self.shared.version.fetch_add(1, Ordering::AcqRel);
+                answer
+            })
         })
     }
 
     fn exclusive<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let _gate = fork::enter();
         let shared = &*self.shared;
-        busy::start(shared.timeout);
         let mut slot = self.take_turn();
         shared.check_open()?;
         let mut conn = shared.connection(slot.take())?;
@@ -210,7 +211,7 @@ impl Db {
                 if blocked == 0 {
                     return Ok(());
                 }
-                if busy::expired() {
+                if busy::over() {
                     return Err(Error::StorageTimeout(
                         "another process keeps reading an old state of the file, so its log cannot be cut; \
                          try again when it is done"
@@ -282,7 +283,7 @@ impl Shared {
     pub(super) fn connection(&self, idle: Option<Connection>) -> Result<Connection> {
         match (idle, &self.file) {
             (Some(conn), _) => Ok(conn),
-            (None, Some(file)) => open::connect(file).map_err(|error| errors::refine(error, None, file)),
+            (None, Some(file)) => open::connect(file),
             (None, None) => Err(Error::StorageClosed(
                 "a store in memory belongs to the process that made it; make one after the fork".to_owned(),
             )),

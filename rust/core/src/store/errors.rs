@@ -26,7 +26,10 @@ impl From<rusqlite::Error> for Error {
         };
         match code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
-                Self::StorageTimeout(text)
+                Self::StorageTimeout(format!(
+                    "somebody else held the lock of the file for longer than `timeout` ({text}); look for a long \
+                     transaction of another process or thread, or pass a larger timeout"
+                ))
             }
             ErrorCode::DiskFull => Self::StorageFull(full()),
             ErrorCode::SystemIoFailure if extended == Some(ffi::SQLITE_IOERR_WRITE) => {

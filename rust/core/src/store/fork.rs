@@ -6,9 +6,10 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::thread::JoinHandle;
+use std::{mem, process};
 
 use super::db::Shared;
 
@@ -43,6 +44,11 @@ pub(super) fn open_files() -> Vec<PathBuf> {
 /// Whether the fork that made this process closed the gate first.
 pub(super) fn passed_the_gate() -> bool {
     BORN.load(Ordering::Acquire) == process::id()
+}
+
+/// Lets go of a thread of the parent, which is not here: to drop its handle would touch its stack, which may be gone.
+pub(super) fn leave(thread: Option<JoinHandle<()>>) {
+    mem::forget(thread);
 }
 
 /// To be called in the forking thread right before `fork()`: waits for running operations and closes every

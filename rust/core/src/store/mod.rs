@@ -27,6 +27,7 @@ mod snapshots;
 mod taking;
 mod wanted;
 
+pub use busy::set_look;
 pub use commit::Transaction;
 pub use db::Db;
 pub use filter::Filter;

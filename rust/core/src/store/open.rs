@@ -260,7 +260,7 @@ fn write_ahead(conn: &Connection) -> Result<()> {
             }
             Err(error) => {
                 let error = Error::from(error);
-                if !matches!(error, Error::StorageTimeout(_)) || busy::expired() {
+                if !matches!(error, Error::StorageTimeout(_)) || busy::over() {
                     return Err(error);
                 }
                 thread::sleep(Duration::from_millis(2));

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::filter::{Filter, Matcher};
+use super::fork;
 use super::index::{NamespaceIndex, State};
 use super::items::{Item, Store, namespaces_in};
 use super::models::same_model;
@@ -62,6 +63,14 @@ pub(super) struct Indexes {
 impl Default for Indexes {
     fn default() -> Self {
         Self { pid: process::id(), loaded: Mutex::default(), saver: Mutex::default(), child: OnceLock::new() }
+    }
+}
+
+impl Drop for Indexes {
+    fn drop(&mut self) {
+        if self.pid != process::id() {
+            fork::leave(self.saver.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 }
 

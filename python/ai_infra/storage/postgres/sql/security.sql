@@ -40,4 +40,4 @@ WHERE spaces.nspname = %(schema)s AND tables.relname = 'items' AND given.privile
   AND given.grantee NOT IN (0, tables.relowner)
 
 -- name: role
-SELECT rolname::text, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user
+SELECT rolname::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = coalesce(%(role)s::text, current_user)
