@@ -120,6 +120,8 @@ def blocking(operation: Callable[P, Flow[T]], name: str) -> Callable[P, T]:
     def face(*args: P.args, **kwargs: P.kwargs) -> T:
         return run(operation(*args, **kwargs))
 
+    # Python names it where a call does not fit its signature.
+    operation.__qualname__ = name
     return _named(face, operation, name)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from ai_infra import demo
+from ai_infra.errors import InvalidMessageError
 from ai_infra.llm.tools.custom import ConversationMemory
 
 
@@ -24,6 +25,25 @@ def found(memory: ConversationMemory, question: demo.Question, limit: int) -> bo
         for result in memory.search("u", question.question, limit=limit)
         for session, at in places
     )
+
+
+@pytest.mark.parametrize("when", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+14:00"])
+def test_a_date_at_an_end_of_the_calendar_harms_nobody(when: str) -> None:
+    with ConversationMemory() as memory:
+        messages = [{"role": "user", "content": "my dog is Rex", "timestamp": when}]
+        memory.index_conversation("u", "s", messages, {"date": when})
+        memory.index_conversation("u", "t", messages)
+        assert len(memory.search("u", "dog")) == 2
+        assert len(memory.list_conversations("u")) == 2
+
+
+@pytest.mark.parametrize("calls", [True, 5, "f", {"id": "1"}])
+def test_calls_that_are_no_list_are_refused_before_anything_is_written(calls: object) -> None:
+    with ConversationMemory() as memory:
+        with pytest.raises(InvalidMessageError, match="message 0: the tool_calls of a message are a list"):
+            memory.index_conversation("u", "s", [{"role": "assistant", "content": "x", "tool_calls": calls}])
+        assert memory.get_conversation("u", "s") is None
+        assert memory.search("u", "x") == []
 
 
 def test_the_questions_of_the_demo_are_answered(memory: ConversationMemory) -> None:

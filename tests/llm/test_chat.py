@@ -34,7 +34,7 @@ HUGE = 10**5000
         ("x", {"logit_bias": {HUGE: 1}}, r"^logit_bias: an integer of more than"),
         ("x", {"metadata": {"a": [{(1, 2): 3}]}}, r"^metadata.a\[0\]: a tuple is no key"),
         ("x", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"maximum": -HUGE}}}]}, "maximum: an"),
-        ([{"role": "assistant", "tool_calls": [{"id": "1", "function": {"arguments": {"a": HUGE}}}]}], {}, r"arguments\.a: an"),
+        ([{"role": "assistant", "tool_calls": [{"id": "1", "function": {"arguments": {"a": HUGE}}}]}], {}, "a dict inside .*4300 digits"),
         ([AIMessage("", tool_calls=[{"id": "1", "name": "f", "args": {"a": HUGE}}])], {}, "a dict inside .*4300 digits"),
     ],
 )  # fmt: skip
@@ -360,7 +360,7 @@ def test_what_openai_knows_goes_as_it_is(server: OpenAIServer, llm: LLM) -> None
         ({"role": "user", "content": [{"type": "tool_use", "id": "a"}]}, "role is 'user'"),
         (
             {"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]},
-            "file",
+            "neither",
         ),
         (
             {

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+from ai_infra.errors import ConfigurationError
 from ai_infra.llm.session import SessionStore, memory, sqlite
 from ai_infra.testing.sessions import SessionContract
 from ai_infra.testing.sessions_machine import machine
@@ -22,6 +24,11 @@ class TestMemory(SessionContract):
 class TestSqlite(SessionContract):
     def open_sessions(self, place: Path, **options: Any) -> SessionStore:
         return sqlite(place / "sessions.db", **options)
+
+
+def test_a_path_that_is_none_is_not_memory() -> None:
+    with pytest.raises(ConfigurationError, match="path=None is no path"):
+        sqlite(None)  # type: ignore[arg-type]
 
 
 NIGHTLY = bool(os.environ.get("AI_INFRA_NIGHTLY"))

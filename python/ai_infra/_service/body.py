@@ -48,6 +48,11 @@ def _problem(value: object) -> InvalidInputError | None:
         return None if isfinite(value) else InvalidValueError(f": {value} is no number that JSON can hold")
     elif type(value) is int and not -_LARGE < value < _LARGE:
         return _unwritten(value)
+    elif isinstance(value, type):
+        return InvalidValueError(
+            f": the class {value.__name__} is nothing that JSON can hold; of a pydantic model send the schema, as "
+            '{"type": "json_schema", "json_schema": {"name": …, "schema": Model.model_json_schema()}}'
+        )
     elif type(value) in _PLAIN or hasattr(value, "isoformat") or hasattr(value, "model_dump"):
         return None
     else:

@@ -90,8 +90,8 @@ class OpenAIEmbeddings:
             "dimensions": dimensions,
         }
         for name, value in limits.items():
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ConfigurationError(f"{name} must be an integer of 1 or more, not {value!r}")
         if not 1 <= max_input_tokens <= max_request_tokens:
             raise ConfigurationError(
                 f"max_input_tokens must be 1 to max_request_tokens, not {max_input_tokens!r}"

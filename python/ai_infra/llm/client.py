@@ -79,7 +79,7 @@ class LLM(Closing):
         require_text(model, "model")
         if params.get("stream"):
             raise ConfigurationError("stream is no parameter: iterate over llm.stream(...).")
-        refuse_misspelled(params, _OWN)
+        refuse_foreign(params)
         self._model = model
         self._params = params
 
@@ -227,10 +227,24 @@ class LLM(Closing):
 
 
 def refuse_settings(params: Iterable[str]) -> None:
-    """Raise for names among a call's parameters that are the client's, or a misspelling of ours."""
+    """Raise for names among a call's parameters that are the client's, or that :func:`refuse_foreign` refuses."""
     for name in params:
         if name in _SETTINGS:
             raise ConfigurationError(f"{name} is no parameter of a call: it goes to LLM({name}=...).")
+    refuse_foreign(params)
+
+
+def refuse_foreign(params: Iterable[str]) -> None:
+    """Raise for names that are the SDK's, or a misspelling of ours: the service would get them as its own."""
+    for name in params:
+        if name == "extra_body":
+            raise ConfigurationError(
+                "extra_body is no parameter: every parameter goes into the body as it is."
+            )
+        if name in ("extra_headers", "extra_query"):
+            raise ConfigurationError(
+                f"{name} is no parameter here: parameters go into the body of a request."
+            )
     refuse_misspelled(params, _OWN)
 
 

@@ -31,7 +31,7 @@ def completion(endpoint: Endpoint, body: Mapping[str, Any], answer: object) -> C
         return failure
     return finished(
         body,
-        _text(message.get("content")),
+        _text(message.get("content")) or _refusal(message),
         [call for call in message.get("tool_calls") or () if isinstance(call, Mapping)],
         finish=choice.get("finish_reason"),
         usage=Usage.read(answer.get("usage")),
@@ -133,7 +133,7 @@ class Assembly:
             return failure
         for position, part in enumerate(delta.get("tool_calls") or ()):
             self._add_call(part, position)
-        return self._add_text(_text(delta.get("content")) or "")
+        return self._add_text(_text(delta.get("content")) or _refusal(delta) or "")
 
     def response(self) -> ChatResponse | Failure:
         """The whole answer, once the stream has ended."""
@@ -219,6 +219,12 @@ def _written(value: object) -> str:
         return json.dumps(value, ensure_ascii=False) if value else ""
     except RecursionError:  # nothing that a tool takes: whoever reads it as arguments says so
         return "null"
+
+
+def _refusal(said: Mapping[str, Any]) -> str | None:
+    """What a model says that will not answer: that is its answer, and would be lost beside an empty content."""
+    refusal = said.get("refusal")
+    return refusal if isinstance(refusal, str) else None
 
 
 def _text(content: object) -> str | None:

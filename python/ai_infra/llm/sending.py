@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ai_infra.errors import InvalidMessageError
-from ai_infra.messages import AnyMessage, as_list, calls_in, fields_of, json_of, message_text
+from ai_infra.messages import AnyMessage, as_list, calls_in, fields_of, json_of, message_text, texts_of
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 _REASONING = frozenset({"thinking", "redacted_thinking", "reasoning"})
 _TEXT = frozenset({"input_text", "output_text"})
-_FOREIGN = _REASONING | _TEXT | frozenset({"tool_use", "tool_result", "image", "input_image"})
+_FOREIGN = _REASONING | _TEXT | frozenset({"tool_use", "tool_result", "image", "input_image", "tool_call"})
+_MEDIA = frozenset({"file", "audio"})
+"""Parts that LangChain names as the endpoint, or nearly so, and shapes otherwise."""
 _ELSEWHERE = frozenset(
     {
         *("document", "search_result", "container_upload", "server_tool_use", "web_search_tool_result"),
@@ -36,10 +38,12 @@ def chat_messages(messages: Iterable[AnyMessage]) -> list[Fields]:
     """
     sent: list[Fields] = []
     for at, message in enumerate(as_list(messages)):
-        fields = fields_of(message)
+        fields: Fields = fields_of(message)
         content = fields.get("content")
         role = fields.get("role")
         known = isinstance(role, str) and role in _KNOWN and "type" not in fields
+        if fields.get("tool_calls"):
+            fields = _with_calls(fields)
         if not known or not isinstance(content, str | None):
             try:
                 _rewrite(fields, sent)
@@ -48,6 +52,30 @@ def chat_messages(messages: Iterable[AnyMessage]) -> list[Fields]:
         else:
             sent.append(fields)
     return sent
+
+
+def _with_calls(fields: Fields) -> Fields:
+    """The message with its calls as the endpoint has them: LangChain's have no function, some a dict of arguments."""
+    calls = calls_in(fields)
+    if not any(isinstance(_arguments(call), Mapping) for call in calls):
+        return fields
+    made = [
+        _call(call.get("id"), _function(call).get("name"), _arguments(call))
+        if isinstance(_arguments(call), Mapping)
+        else call
+        for call in calls
+    ]
+    return {**fields, "tool_calls": made}
+
+
+def _function(call: Any) -> Fields:
+    function = call.get("function", call) if isinstance(call, Mapping) else {}
+    return function if isinstance(function, Mapping) else {}
+
+
+def _arguments(call: Any) -> Any:
+    function = _function(call)
+    return function.get("arguments", function.get("args"))
 
 
 _KNOWN = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -69,9 +97,11 @@ def _rewrite(fields: Fields, sent: list[Fields]) -> None:
         kinds = {_kind(part) for part in content}
         if kinds & _ELSEWHERE:
             raise InvalidMessageError(_no_place(min(map(str, kinds & _ELSEWHERE))))
-        if None in kinds or kinds & _FOREIGN:
+        if None in kinds or kinds & _FOREIGN or (kinds & _MEDIA and any(map(_is_media, content))):
             _parts(fields, sent)
             return
+        if not content and role == "assistant":
+            fields = {**fields, "content": None}
     elif not isinstance(content, str | None):
         raise InvalidMessageError(
             f"its content is a string or a list of parts, not {type(content).__name__}."
@@ -113,6 +143,11 @@ def _parts(fields: Fields, sent: list[Fields]) -> None:
             parts.append({"type": "text", "text": part.get("text")})
         elif kind in ("image", "input_image"):
             parts.append(_image(part))
+        elif _is_media(part):
+            parts.append(_media(part))
+        elif kind == "tool_call":
+            if not any(isinstance(call, Mapping) and call.get("id") == part.get("id") for call in calls):
+                calls.append(_call(part.get("id"), part.get("name"), part.get("args")))
         elif kind not in _REASONING:
             parts.append(part)
     if calls and fields["role"] != "assistant":
@@ -121,7 +156,8 @@ def _parts(fields: Fields, sent: list[Fields]) -> None:
         )
     rest = {**fields, "content": parts}
     if fields["role"] == "assistant":  # several services take no parts from it
-        rest["content"] = message_text(rest) or None if calls or not parts else message_text(rest)
+        said = "".join(texts_of(parts))  # one text, wherever it was cut
+        rest["content"] = said or None if calls or not parts else said
     if calls:
         rest["tool_calls"] = calls
     if parts or calls:
@@ -150,17 +186,42 @@ def _result(id_: Any, output: Any) -> Fields:
 
 
 def _image(part: Fields) -> Fields:
-    source, url = part.get("source"), part.get("image_url")
+    source, url = part.get("source"), part.get("image_url") or part.get("url")
+    if isinstance(url, Mapping):
+        url = url.get("url")
+    if isinstance(part.get("base64"), str):
+        url = f"data:{part.get('mime_type') or 'image/png'};base64,{part['base64']}"
     if isinstance(source, Mapping) and source.get("type") == "base64":
         url = f"data:{source.get('media_type')};base64,{source.get('data')}"
     elif isinstance(source, Mapping) and source.get("type") == "url":
         url = source.get("url")
     if not isinstance(url, str):
         raise InvalidMessageError(
-            "an image is sent as its data or its address here; this one is a file's id."
+            f"an image is sent as its data or its address here; this one has neither: its keys are {sorted(part)}."
         )
     detail = {"detail": part["detail"]} if part.get("detail") else {}
     return {"type": "image_url", "image_url": {"url": url, **detail}}
+
+
+def _is_media(part: Any) -> bool:
+    return _kind(part) in _MEDIA and not isinstance(part.get("file"), Mapping)
+
+
+def _media(part: Fields) -> Fields:
+    """A file or a recording as LangChain describes it."""
+    data = part.get("base64")
+    kind = str(part.get("mime_type") or "")
+    if part["type"] == "audio" and isinstance(data, str):
+        form = {"audio/mpeg": "mp3"}.get(kind, kind.rpartition("/")[2].removeprefix("x-") or "wav")
+        return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
+    if part["type"] == "file" and isinstance(data, str):
+        file = {"filename": part.get("filename") or "file", "file_data": f"data:{kind};base64,{data}"}
+        return {"type": "file", "file": file}
+    if part["type"] == "file" and isinstance(part.get("file_id"), str):
+        return {"type": "file", "file": {"file_id": part["file_id"]}}
+    raise InvalidMessageError(
+        f"a part of type {part['type']!r} is sent as its data here (base64); its keys are {sorted(part)}."
+    )
 
 
 def _no_place(kind: Any) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any, NamedTuple
 
 from ai_infra._checks import shown
 from ai_infra.errors import InvalidInputError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
 _KEYS = ("date", "timestamp", "datetime", "time", "created_at", "create_time", "start_time", "started_at")
@@ -30,6 +31,15 @@ _NAMED = re.compile(
 _YEAR_FIRST = re.compile(r"\b(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b")
 _DAY_FIRST = re.compile(r"\b(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})\b")
 _SLASHES = re.compile(r"\b(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?P<y>\d{4})\b")
+_LIKE_C = re.compile(
+    r"[a-z]{3} +(?P<m>[a-z]{3}) +(?P<d>\d{1,2}) +(?P<clock>\d{1,2}:\d{2}:\d{2})(?P<zone>.*?) +(?P<y>\d{4})(?P<rest>.*)",
+    re.IGNORECASE,
+)
+"""As C's ``ctime`` writes it, with a zone before the year or after it, as git and others add it."""
+_OFFSET = re.compile(r" ?(?:UTC|GMT)?(?P<sign>[+-])(?P<h>\d{2}):?(?P<min>\d{2})\b")
+_ZONE = re.compile(r" ?(?P<name>[A-Z]{3})\b")
+_ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+"""The names that RFC 822 gives to zones other than UTC, in hours; others are not the same everywhere."""
 _CLOCK = re.compile(
     r"\b(?P<h>\d{1,2})(?::(?P<min>\d{2}))(?::(?P<s>\d{2}))?\s*(?P<half>[ap]\.?m\b)?|"
     r"\b(?P<h2>\d{1,2})\s*(?P<half2>[ap]\.?m\b)",
@@ -45,21 +55,27 @@ class Span(NamedTuple):
 
 
 def as_datetime(micros: int) -> datetime:
-    """Microseconds since 1970 UTC as a datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=micros)
+    """Microseconds since 1970 UTC as a datetime in UTC; what lies outside of its years as the first or the last one."""
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return _FIRST if micros < 0 else _LAST
 
 
 def _micros(when: datetime) -> int:
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return (when - _EPOCH) // timedelta(microseconds=1)
+    micros = (when - _EPOCH) // timedelta(microseconds=1)
+    # In another zone the first and the last day of the calendar may lie outside of it.
+    return min(max(micros, _micros(_FIRST)), _micros(_LAST)) if when.utcoffset() else micros
 
 
 def span_of(value: object) -> Span | None:
     """What a value says of when: a datetime, a date, seconds (or milli- or microseconds) since 1970, or text.
 
     Text may be ISO 8601, that of a mail, or as written: ``8 May 2023``, ``May 8, 2023``, ``2023/05/08``,
-    ``08.05.2023``, with a time of day before or after, as in ``1:56 pm on 8 May, 2023``. Without a time zone it is
+    ``08.05.2023``, with a time of day before or after, as in ``1:56 pm on 8 May, 2023``, and behind that a zone as an
+    offset or by a name that mails use (``22:00 -0800``, ``22:00:00+09:00``, ``22:00 PST``). Without a zone it is
     UTC. ``05/08/2023`` is read only where it cannot be read in two ways. None for everything else.
     """
     if isinstance(value, datetime):
@@ -100,6 +116,9 @@ def _text(text: str) -> Span | None:
             return span_of(parsedate_to_datetime(text))
         except ValueError:
             pass
+    as_c = _LIKE_C.fullmatch(text)
+    if as_c is not None:
+        text = f"{as_c['d']} {as_c['m']} {as_c['y']} {as_c['clock']}{as_c['zone'] or as_c['rest']}"
     found = _day(text)
     if found is None:
         return None
@@ -111,12 +130,23 @@ def _text(text: str) -> Span | None:
     half = (clock["half"] or clock["half2"] or "").lower()
     if half and 1 <= hour <= 12:
         hour = hour % 12 + (12 if half.startswith("p") else 0)
+    minute, second = int(clock["min"] or 0), int(clock["s"] or 0)
     try:
-        return span_of(
-            datetime(day.year, day.month, day.day, hour, int(clock["min"] or 0), int(clock["s"] or 0))
-        )
+        zone = _zone(rest[clock.end() :], after_seconds=clock["s"] is not None)
+        return span_of(datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=zone))
     except ValueError:
         return span_of(day)
+
+
+def _zone(text: str, *, after_seconds: bool) -> tzinfo:
+    """The zone at the beginning of what follows a time of day; UTC where there is none."""
+    offset = _OFFSET.match(text)
+    # "10:00-11:30" is from when to when.
+    if offset is not None and (after_seconds or ":" not in offset[0]):
+        minutes = int(offset["h"]) * 60 + int(offset["min"])
+        return timezone(timedelta(minutes=-minutes if offset["sign"] == "-" else minutes))
+    name = _ZONE.match(text)
+    return timezone(timedelta(hours=_ZONES.get(name["name"], 0))) if name else UTC
 
 
 def _day(text: str) -> tuple[date, str] | None:

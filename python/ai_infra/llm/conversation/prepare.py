@@ -10,7 +10,7 @@ from ai_infra._core import canonical_json, check_key
 from ai_infra.errors import InvalidInputError, InvalidMessageError
 from ai_infra.llm.conversation.dates import Span, conversation_span
 from ai_infra.llm.memory._groups import Groups, links_of
-from ai_infra.messages import as_list, fields_of, json_of, kind_of, texts_of
+from ai_infra.messages import as_list, calls_in, fields_of, json_of, kind_of, texts_of
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -61,6 +61,7 @@ def prepare(user_id: object, session_id: object, messages: Iterable[Any], metada
     for at, message in enumerate(as_list(messages)):
         try:
             one = fields_of(message)
+            calls_in(one)
         except InvalidMessageError as error:
             raise InvalidMessageError(f"message {at}: {error}") from None
         rows.append(_json(one, f"message {at}"))
@@ -122,7 +123,7 @@ def _text(fields: Mapping[str, Any]) -> str:
     said = texts_of(fields.get("content"))
     if isinstance(fields.get("refusal"), str):
         said.append(fields["refusal"])
-    for call in fields.get("tool_calls") or ():
+    for call in calls_in(fields):
         function = call.get("function", call) if isinstance(call, Mapping) else {}
         if isinstance(function, Mapping):
             said.append(_call(function.get("name"), function.get("arguments", function.get("args"))))

@@ -79,7 +79,7 @@ class Counter:
             fields = fields_of(message)
             if len(fields) == 2:
                 role, content = fields.get("role"), fields.get("content")
-                if type(content) is str and role in roles:
+                if type(content) is str and isinstance(role, str) and role in roles:
                     costs.append(PER_MESSAGE + roles[role])
                     texts.append(content)
                     continue

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack
 
-from ai_infra._checks import closest
+from ai_infra._checks import closest, path_of
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.session.store import SessionInfo, SessionStore
 
@@ -78,7 +78,7 @@ def sqlite(
     from ai_infra.storage.local_sessions import LocalSessionBackend
 
     _refuse_unknown(options, _STORE_OPTIONS)
-    return SessionStore(LocalSessionBackend(path, timeout=timeout), **options)
+    return SessionStore(LocalSessionBackend(path_of(path), timeout=timeout), **options)
 
 
 def postgres(dsn: str, **options: Unpack[_PostgresOptions]) -> SessionStore:

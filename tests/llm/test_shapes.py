@@ -1,0 +1,114 @@
+"""What other libraries call a message, a part or a call, and what is sent of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ai_infra.errors import ConfigurationError, InvalidMessageError, InvalidValueError
+from ai_infra.llm import LLM
+from ai_infra.testing.openai_server import OpenAIServer, Reply
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from pydantic import BaseModel
+
+from .conftest import Ask
+
+CALL = {"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+
+
+@pytest.mark.parametrize(
+    ("part", "sent"),
+    [
+        ({"type": "image", "url": "https://x/y.png"}, {"image_url": {"url": "https://x/y.png"}}),
+        ({"type": "image", "base64": "AA", "mime_type": "image/gif"}, {"image_url": {"url": "data:image/gif;base64,AA"}}),
+        ({"type": "file", "base64": "AA", "mime_type": "a/b"}, {"file": {"filename": "file", "file_data": "data:a/b;base64,AA"}}),
+        ({"type": "file", "file_id": "f-1"}, {"file": {"file_id": "f-1"}}),
+        ({"type": "file", "file": {"file_id": "f-1"}}, {"file": {"file_id": "f-1"}}),
+        ({"type": "audio", "base64": "AA", "mime_type": "audio/mpeg"}, {"input_audio": {"data": "AA", "format": "mp3"}}),
+        ({"type": "audio", "base64": "AA", "mime_type": "audio/x-wav"}, {"input_audio": {"data": "AA", "format": "wav"}}),
+    ],
+)  # fmt: skip
+def test_parts_as_langchain_shapes_them(
+    server: OpenAIServer, llm: LLM, ask: Ask, part: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    assert ask(llm, [HumanMessage([part])])
+    (found,) = server.chats[-1].messages[0]["content"]
+    assert {key: value for key, value in found.items() if key != "type"} == sent
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"type": "image", "file_id": "f"}, r"neither: its keys are \['file_id', 'type'\]"),
+        ({"type": "audio", "url": "https://x"}, "is sent as its data here"),
+    ],
+)
+def test_parts_that_cannot_be_sent_say_what_they_are(
+    server: OpenAIServer, llm: LLM, ask: Ask, part: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidMessageError, match=said):
+        ask(llm, [HumanMessage([part])])
+    assert not server.chats
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "t", "type": "tool_call", "name": "f", "args": {"a": 1}}],
+        },
+        {"role": "assistant", "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": {"a": 1}}}]},
+        {"role": "assistant", "content": [], "tool_calls": [CALL]},
+        AIMessage([{"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]),
+        AIMessage([{"type": "tool_call", "id": "t", "name": "f", "args": {"a": 1}}]),
+        AIMessage(
+            [{"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}],
+            tool_calls=[{"id": "t", "name": "f", "args": {"a": 1}}],
+        ),
+    ],
+)
+def test_calls_in_other_shapes(server: OpenAIServer, llm: LLM, ask: Ask, message: Any) -> None:
+    assert ask(llm, [HumanMessage("x"), message, ToolMessage("r", tool_call_id="t")])
+    sent = server.chats[-1].messages[1]
+    assert sent["tool_calls"] == [CALL]
+    assert not sent.get("content")
+
+
+def test_blocks_of_an_answer_are_one_text(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    blocks = [{"type": "text", "text": text} for text in ("The sky is ", "blue", ".")]
+    thought = {"type": "thinking", "thinking": "hm"}
+    assert ask(llm, [{"role": "assistant", "content": [thought, *blocks]}, {"role": "user", "content": "y"}])
+    assert server.chats[-1].messages[0] == {"role": "assistant", "content": "The sky is blue."}
+
+
+def test_a_refusal_is_the_answer(server: OpenAIServer, llm: LLM) -> None:
+    message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+    server.reply(Reply.raw({"choices": [{"message": message, "finish_reason": "stop"}]}))
+    assert llm.chat("x") == "I cannot help with that."
+    deltas = [{"role": "assistant", "refusal": "I cannot "}, {"refusal": "help."}]
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    server.reply(Reply(body=events.encode(), headers={"content-type": "text/event-stream"}))
+    stream = llm.stream("x")
+    assert "".join(stream) == stream.response == "I cannot help."
+
+
+def test_a_class_for_a_format_is_refused_with_what_to_send(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    class Answer(BaseModel):
+        number: int
+
+    with pytest.raises(InvalidValueError, match=r"response_format: the class Answer .*model_json_schema"):
+        ask(llm, "x", response_format=Answer)
+    assert not server.chats
+
+
+@pytest.mark.parametrize("name", ["extra_headers", "extra_query", "extra_body"])
+def test_names_of_the_sdk_are_refused(server: OpenAIServer, llm: LLM, ask: Ask, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is no parameter"):
+        ask(llm, "x", **{name: {"a": "b"}})
+    with pytest.raises(ConfigurationError, match=f"{name} is no parameter"):
+        LLM(**{name: {"a": "b"}})  # type: ignore[arg-type]
+    assert not server.chats
