@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.model import ModelReply
 
@@ -104,7 +106,7 @@ class Middleware:
         def blocking(inner: ToolCall) -> ToolResult:
             return asyncio.run_coroutine_threadsafe(once(inner), loop).result()
 
-        return await asyncio.to_thread(self.around_tool, call, blocking)
+        return await apart(partial(self.around_tool, call, blocking))
 
 
 def overridden(one: Middleware, name: str) -> bool:

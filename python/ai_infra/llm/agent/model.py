@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.response import Usage, assistant_message, clean
 from ai_infra.messages import calls_in, fields_of, message_text, to_message
@@ -90,7 +91,7 @@ class Model:
             return await self._bound(options).ainvoke(_for_langchain(messages))
         if hasattr(self._llm, "achat"):
             return await self._llm.achat(messages, **options)
-        answer = await asyncio.to_thread(lambda: self._llm.chat(messages, **options))
+        answer = await apart(lambda: self._llm.chat(messages, **options))
         return await answer if asyncio.iscoroutine(answer) else answer
 
     def pieces(self, messages: list[Any], options: Mapping[str, Any]) -> Pieces:
