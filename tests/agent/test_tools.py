@@ -252,3 +252,66 @@ def test_a_generator_answers_with_all_that_it_yields(server: OpenAIServer, llm: 
     ask(Agent(llm=llm, tools=[pages]), "Read")
     told = [message["content"] for message in server.chats[-1].messages[-2:]]
     assert told == ['["page 0", "page 1"]', "Error: ValueError: there are two"]
+
+
+def test_all_that_an_iterator_yields_reaches_the_model(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    def mapped() -> Any:
+        """An iterator that is no generator."""
+        return map(str, [1, 2])
+
+    async def yielded() -> Any:
+        """An async generator."""
+        yield "a"
+        await asyncio.sleep(0)
+        yield "b"
+
+    async def later() -> Any:
+        """Gives an iterator once it is awaited."""
+        return iter([1, 2])
+
+    def within() -> Any:
+        """Holds an iterator."""
+        return {"rows": zip("ab", [1, 2], strict=True)}
+
+    tools = [mapped, yielded, later, within]
+    server.reply(Reply.tools(*[(tool.__name__, {}) for tool in tools]), "done")
+    told = [message.content for message in ask(Agent(tools=tools, llm=llm), "go").messages[2:6]]
+    assert told == ['["1", "2"]', '["a", "b"]', "[1, 2]", '{"rows": [["a", 1], ["b", 2]]}']
+
+
+def test_a_call_whose_result_json_cannot_hold_has_not_failed(
+    server: OpenAIServer, llm: LLM, ask: Ask
+) -> None:
+    def by_place() -> Any:
+        """Keys that are tuples."""
+        return {(1, 2): 3}
+
+    def circle() -> Any:
+        """A list that holds itself."""
+        found: list[Any] = []
+        found.append(found)
+        return found
+
+    def unknown() -> Any:
+        """Not a number."""
+        return {"value": float("nan")}
+
+    class Dumb:
+        def __str__(self) -> str:
+            raise OSError("no words")
+
+        __repr__ = __str__
+
+    def dumb() -> Any:
+        """Nothing that could be written."""
+        return Dumb()
+
+    tools = [by_place, circle, unknown, dumb]
+    server.reply(Reply.tools(*[(tool.__name__, {}) for tool in tools]), "done")
+    told = [message.content for message in ask(Agent(tools=tools, llm=llm), "go").messages[2:6]]
+    assert told == [
+        "{(1, 2): 3}",
+        "[[...]]",
+        "{'value': nan}",
+        "The call was made. What it returned, a Dumb, could not be written as text.",
+    ]

@@ -48,7 +48,7 @@ def run(agent: Agent) -> str:
     def go() -> None:
         try:
             answer.append(str(agent.run("go")))
-        except BaseException as error:  # raised below, where the test can see it
+        except BaseException as error:  # noqa: BLE001 - raised below, in the test
             answer.append(error)
 
     thread = threading.Thread(target=go, daemon=True)
@@ -69,7 +69,7 @@ def arun(agent: Agent) -> str:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         try:
             answer.append(str(await asyncio.wait_for(agent.arun("go"), SOON)))
-        except BaseException as error:  # as above
+        except BaseException as error:  # noqa: BLE001 - as above
             answer.append(error)
 
     thread = threading.Thread(target=lambda: asyncio.run(within()), daemon=True)

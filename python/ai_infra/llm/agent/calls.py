@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
@@ -100,9 +100,9 @@ class Batch:
                 return span.told(found)
             try:
                 answer = found()
-                if inspect.isawaitable(answer):
-                    answer = in_background(answer)
-                return span.told(ToolResult(text_of(answer)))
+                if _is_coming(answer):
+                    answer = in_background(_arrived(answer))
+                return span.told(_written(answer))
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a tool raises, the model is told
                 return span.told(_failure(call, error))
 
@@ -113,9 +113,7 @@ class Batch:
                 return span.told(found)
             try:
                 answer = found() if self._is_async(call) else await apart(found)
-                if inspect.isawaitable(answer):
-                    answer = await answer
-                return span.told(ToolResult(text_of(answer)))
+                return span.told(_written(await _arrived(answer)))
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -140,9 +138,22 @@ class Batch:
 
 
 def _called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """What the function gives; of a generator, all that it yields."""
+    """What the function gives; of a generator or another iterator, all that it yields."""
     answer = function(*args, **kwargs)
-    return list(answer) if inspect.isgenerator(answer) else answer
+    return list(answer) if isinstance(answer, Iterator) else answer
+
+
+def _is_coming(answer: Any) -> bool:
+    return inspect.isawaitable(answer) or isinstance(answer, AsyncIterator)
+
+
+async def _arrived(answer: Any) -> Any:
+    """What an async function gives; of an async generator or iterator, all that it yields."""
+    if inspect.isawaitable(answer):
+        answer = await answer
+    if isinstance(answer, AsyncIterator):
+        return [one async for one in answer]
+    return list(answer) if isinstance(answer, Iterator) else answer
 
 
 def _within(one: Middleware, run: Callable[[ToolCall], ToolResult], call: ToolCall) -> ToolResult:
@@ -178,16 +189,33 @@ def _failure(call: ToolCall, error: BaseException) -> ToolResult:
     return ToolResult(clean(f"Error: {type(error).__name__}{words}"), failed=True)
 
 
+def _written(answer: Any) -> ToolResult:
+    try:
+        return ToolResult(text_of(answer))
+    except Exception as error:  # noqa: BLE001 - the call was made: told as a failure, the model would repeat it
+        what = type(answer).__name__
+        log.warning("what a tool returned, a %s, could not be written: %s", what, type(error).__name__)
+        return ToolResult(f"The call was made. What it returned, a {what}, could not be written as text.")
+
+
 def text_of(answer: Any) -> str:
-    """What a tool returned, as text: a string as it is, anything else as JSON."""
+    """What a tool returned, as text: a string as it is, anything else as JSON.
+
+    What JSON has no words for (NaN, keys that are tuples, a list that holds itself) makes it what Python prints.
+    """
     if isinstance(answer, str):
         return clean(str(answer))
     if hasattr(answer, "model_dump_json"):
         return clean(answer.model_dump_json())
-    return clean(json.dumps(answer, ensure_ascii=False, default=_plain))
+    try:
+        return clean(json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain))
+    except (TypeError, ValueError, RecursionError):
+        return clean(repr(answer))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Iterator):
+        return list(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, set | frozenset):
