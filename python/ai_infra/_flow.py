@@ -14,10 +14,13 @@ is thrown into the generator at the ``yield``, so ``try`` works there as anywher
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial, update_wrapper
 from types import TracebackType
 from typing import Any, NoReturn, ParamSpec, Protocol, Self, TypeVar
+
+from ai_infra.errors import AIInfraError
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -93,7 +96,6 @@ async def apart(call: Callable[[], T]) -> T:
     """
     import asyncio
     import contextvars
-    import threading
 
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Callable[[], T]] = loop.create_future()
@@ -199,6 +201,28 @@ def _named(face: F, operation: Callable[..., Any], name: str) -> F:
     face.__name__ = name
     face.__qualname__ = name
     return face
+
+
+class OneAtATime:
+    """Lets one task or thread use a stream; another is refused until it has what it waits for.
+
+    Raises:
+        AIInfraError: of the class given, when entered by a second one.
+    """
+
+    def __init__(self, refusal: type[AIInfraError]) -> None:
+        self._refusal = refusal
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise self._refusal(
+                "another task or thread reads this stream at this moment. One reads and closes it; to end it from "
+                "elsewhere, cancel the task that reads, or tell the thread to stop reading."
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class Closing:
