@@ -55,7 +55,7 @@ def test_a_stream_that_is_none() -> None:
     with pytest.raises(ConfigurationError, match="stream of Wrong returned str; it returns an iterator of"):
         list(Agent(llm=Wrong()).stream("Hi"))
     with pytest.raises(
-        ConfigurationError, match="astream of Wrong returned .*; it returns an async iterator"
+        ConfigurationError, match=r"astream of Wrong returned .*; it returns an async iterator"
     ):
         asyncio.run(read(Agent(llm=Wrong())))
 

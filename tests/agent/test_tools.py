@@ -7,6 +7,7 @@ import inspect
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
 import pytest
@@ -315,3 +316,32 @@ def test_a_call_whose_result_json_cannot_hold_has_not_failed(
         "{'value': nan}",
         "The call was made. What it returned, a Dumb, could not be written as text.",
     ]
+
+
+def test_partials_and_objects_are_tools_with_hints_words_and_names() -> None:
+    class Search:
+        def __call__(self, query: str, most: int = 3) -> str:
+            """Search the web.
+
+            Args:
+                query: what for
+            """
+            return f"{query} {most}"
+
+    soon = Tool(partial(partial(weather, "Oslo"), days=3))
+    assert (soon.name, soon.description) == ("weather", Tool(weather).description)
+    assert soon.parameters["properties"]["days"] == {
+        "type": "integer",
+        "default": 3,
+        "description": "how many days",
+    }
+    assert "city" not in soon.parameters["properties"]
+    assert soon.run({"unit": "F"}) == "Oslo: 7 F, 3 day(s)"
+    assert get_type_hints(soon)["unit"] == Literal["C", "F"]
+    assert Tool(partial(population)).is_async
+
+    for search in (Tool(Search()), Tool(partial(Search(), most=4))):
+        assert (search.name, search.description) == ("Search", "Search the web.")
+        assert search.parameters["properties"]["query"] == {"type": "string", "description": "what for"}
+        assert search.parameters["properties"]["most"]["type"] == "integer"
+    assert Tool(Search()).run({"query": "x"}) == "x 3"

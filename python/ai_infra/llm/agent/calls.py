@@ -167,14 +167,13 @@ async def _awithin(
 
 
 def _checked(one: Middleware, result: Any) -> ToolResult:
-    if isinstance(result, ToolResult):
-        return result
-    if isinstance(result, str):
-        return ToolResult(str(result))
-    raise ConfigurationError(
-        f"around_tool of {type(one).__name__} returned {type(result).__name__}; "
-        "it returns a ToolResult or a string."
-    )
+    content = result.content if isinstance(result, ToolResult) else result
+    if not isinstance(content, str):
+        what = f"a ToolResult of {type(content).__name__}" if result is not content else type(result).__name__
+        raise ConfigurationError(
+            f"around_tool of {type(one).__name__} returned {what}; it returns a ToolResult of text, or a string."
+        )
+    return ToolResult(clean(str(content)), failed=isinstance(result, ToolResult) and result.failed)
 
 
 def _failure(call: ToolCall, error: BaseException) -> ToolResult:

@@ -86,7 +86,7 @@ class Middleware:
 
     async def abefore_model(self, request: ModelRequest) -> None:
         """:meth:`before_model` for asyncio."""
-        self.before_model(request)
+        return self.before_model(request)  # None; what else a hook gives is told to whoever wrote it
 
     async def aafter_model(self, request: ModelRequest, reply: ModelReply) -> ModelReply | None:
         """:meth:`after_model` for asyncio."""

@@ -189,6 +189,12 @@ class Pieces:
 def reply_of(answer: Any) -> ModelReply:
     """Whatever a model object gave, as a :class:`ModelReply`."""
     if isinstance(answer, ModelReply):
+        for name, kind in (("text", str), ("tool_calls", list | tuple)):
+            if not isinstance(given := getattr(answer, name), kind):
+                raise ConfigurationError(
+                    f"{name} of a ModelReply is {type(given).__name__}: text is a string and tool_calls a list, empty "
+                    "where there is none."
+                )
         return replace(answer, text=clean(answer.text), tool_calls=_distinct(answer.tool_calls))
     if isinstance(answer, str):
         calls = calls_in({"tool_calls": getattr(answer, "tool_calls", None)})
@@ -216,14 +222,14 @@ def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
     distinct = []
     for call in calls:
         call = call if isinstance(call, Mapping) else {}
-        function = call.get("function")
+        function = call.get("function", call)  # LangChain writes the name and the args into the call itself
         function = function if isinstance(function, Mapping) else {}
         id_ = call.get("id")
         if not isinstance(id_, str) or not id_ or id_ in seen:
             id_ = f"call_{uuid.uuid4().hex[:24]}"
         id_ = clean(id_)
         seen.add(id_)
-        arguments = function.get("arguments")
+        arguments = function.get("arguments", function.get("args"))
         if arguments and not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False, default=str)
         written = {
