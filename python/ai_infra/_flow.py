@@ -13,10 +13,14 @@ is thrown into the generator at the ``yield``, so ``try`` works there as anywher
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial, update_wrapper
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, NoReturn, ParamSpec, Protocol, Self, TypeVar
+
+from ai_infra.errors import AIInfraError
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -58,6 +62,19 @@ class Threaded:
         return _to_thread(self.run)
 
 
+class Apart:
+    """The request to run code of the caller's: here in the sync world, :func:`apart` in the async one."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.run = call
+
+    def arun(self) -> Awaitable[Any]:
+        """Run it on a thread of its own."""
+        return apart(self.run)
+
+
 def on_thread(call: Callable[[], T]) -> Flow[T]:
     """The flow of one :class:`Threaded` request."""
     answer: T = yield Threaded(call)
@@ -68,6 +85,45 @@ async def _to_thread(call: Callable[[], T]) -> T:
     import asyncio  # a third of what a memory in the sync world would import
 
     return await asyncio.to_thread(call)
+
+
+async def apart(call: Callable[[], T]) -> T:
+    """Run code of the caller's (a tool, an embedder, a model) on a thread of its own, with the context of here.
+
+    The threads of the loop are for what is ours and short. The caller's code may take its time, or wait for a
+    call inside it that needs a thread too: with threads that are counted, those who wait would take the last one
+    from what they wait for. A ``StopIteration`` comes as a ``RuntimeError``, as out of any coroutine.
+    """
+    import asyncio
+    import contextvars
+
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Callable[[], T]] = loop.create_future()
+
+    def tell(outcome: Callable[[], T]) -> None:
+        if not done.done():  # who waits may have been cancelled
+            done.set_result(outcome)
+
+    def work(context: contextvars.Context) -> None:
+        # An outcome is something to call: a future refuses to hold a StopIteration.
+        outcome: Callable[[], T]
+        try:
+            outcome = partial(_same, context.run(call))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            outcome = partial(_raised, error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, outcome)
+
+    threading.Thread(target=work, args=(contextvars.copy_context(),), name="ai-infra-call").start()
+    return (await done)()
+
+
+def _same(answer: T) -> T:
+    return answer
+
+
+def _raised(error: BaseException) -> NoReturn:
+    raise error
 
 
 def run(flow: Flow[T]) -> T:
@@ -100,6 +156,11 @@ def advance(flow: Flow[Any], request: Request) -> Request:
     """Do what ``flow`` has asked for, and go on to what it asks for next. ``StopIteration`` is its end."""
     try:
         answer = request.run()
+    except StopIteration as stop:
+        # Thrown in as it is, Python would speak of a generator of which the caller knows nothing.
+        error = RuntimeError("what was called let out a StopIteration: give next() a default")
+        error.__cause__ = stop
+        return flow.throw(error)
     except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
         return flow.throw(error)
     return flow.send(answer)
@@ -142,6 +203,28 @@ def _named(face: F, operation: Callable[..., Any], name: str) -> F:
     face.__name__ = name
     face.__qualname__ = name
     return face
+
+
+class OneAtATime:
+    """Lets one task or thread use a stream; another is refused until it has what it waits for.
+
+    Raises:
+        AIInfraError: of the class given, when entered by a second one.
+    """
+
+    def __init__(self, refusal: type[AIInfraError]) -> None:
+        self._refusal = refusal
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise self._refusal(
+                "another task or thread reads this stream at this moment. One reads and closes it; to end it from "
+                "elsewhere, cancel the task that reads, or tell the thread to stop reading."
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class Closing:

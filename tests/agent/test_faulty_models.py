@@ -14,7 +14,7 @@ from ai_infra.errors import (
     InvalidMessageError,
     InvalidValueError,
 )
-from ai_infra.llm.agent import Middleware, ModelReply, ModelRequest
+from ai_infra.llm.agent import Middleware, ModelReply, ModelRequest, ToolResult
 from ai_infra.llm.session import SessionStore, memory
 from ai_infra.testing.openai_server import OpenAIServer, Reply
 
@@ -197,3 +197,65 @@ def test_whole_calls_are_stored(llm: LLM, sessions: SessionStore, ask: Ask) -> N
     sessions.append("s", [USER, CALL, RESULT])
     ask(Agent(llm=llm, session=sessions), [CALL, RESULT, USER], session_id="s")
     assert len(sessions.messages("s")) == 7
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, "around_tool of Around returned NoneType"),
+        (ToolResult(None), "around_tool of Around returned a ToolResult of NoneType"),  # type: ignore[arg-type]
+        (ToolResult({"a": 1}), "a ToolResult of dict; it returns a ToolResult of text"),  # type: ignore[arg-type]
+    ],
+)
+def test_around_tool_returns_text(server: OpenAIServer, llm: LLM, ask: Ask, returned: Any, told: str) -> None:
+    class Around(Middleware):
+        def around_tool(self, call: Any, run: Any) -> Any:
+            return returned
+
+    server.reply(Reply.tools(("weather", {"city": "Oslo"})), "done")
+    with pytest.raises(ConfigurationError, match=told):
+        ask(Agent(llm=llm, tools=[weather], middleware=[Around()]), "Oslo?")
+
+
+def test_half_a_character_from_around_a_tool_is_replaced(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    class Around(Middleware):
+        def around_tool(self, call: Any, run: Any) -> ToolResult:
+            return ToolResult("a\ud800", failed=True)
+
+    server.reply(Reply.tools(("weather", {"city": "Oslo"})), "done")
+    assert (
+        ask(Agent(llm=llm, tools=[weather], middleware=[Around()]), "Oslo?").messages[2].content == "a\ufffd"
+    )
+
+
+def test_a_request_returned_before_the_model_is_refused(llm: LLM, ask: Ask) -> None:
+    class Another(Middleware):
+        def before_model(self, request: ModelRequest) -> Any:
+            return ModelRequest([], [], {}, "", 1)
+
+    class Same(Middleware):
+        def before_model(self, request: ModelRequest) -> Any:
+            return request
+
+    assert ask(Agent(llm=llm, middleware=[Same()]), "Hi").steps == 1
+    with pytest.raises(ConfigurationError, match="before_model of Another returned ModelRequest; it changes"):
+        ask(Agent(llm=llm, middleware=[Another()]), "Hi")
+
+
+def test_a_reply_of_middleware_with_none_in_it_is_refused(llm: LLM, ask: Ask) -> None:
+    class After(Middleware):
+        def after_model(self, request: ModelRequest, reply: ModelReply) -> ModelReply:
+            return ModelReply(None, None)  # type: ignore[arg-type]
+
+    with pytest.raises(ConfigurationError, match="text of a ModelReply is NoneType"):
+        ask(Agent(llm=llm, middleware=[After()]), "Hi")
+
+
+def test_a_call_in_langchains_shape_keeps_its_name(llm: LLM, ask: Ask) -> None:
+    class After(Middleware):
+        def after_model(self, request: ModelRequest, reply: ModelReply) -> ModelReply | None:
+            call = {"id": "c", "name": "weather", "args": {"city": "Oslo"}, "type": "tool_call"}
+            return ModelReply("", [call]) if request.step == 1 else None
+
+    result = ask(Agent(llm=llm, tools=[weather], middleware=[After()]), "Oslo?")
+    assert result.messages[2].content == "Oslo: rain"

@@ -123,3 +123,48 @@ def test_nothing_happens_before_the_first_event_is_asked_for(
     assert agent.run("b", session_id="s")
     assert len(server.chats) == 1
     unread.close()
+
+
+def test_closing_while_a_thread_reads_is_refused(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore
+) -> None:
+    going_on = threading.Event()
+    server.reply(Reply("one two three", hold=Hold(1, going_on)))
+    events = Agent(llm=llm, session=sessions).stream("Hi", session_id="s")
+    heard = [str(next(events))]
+    reader = threading.Thread(target=lambda: heard.extend(map(str, events)))
+    reader.start()
+    try:
+        while not events._user._lock.locked():
+            pass
+        with pytest.raises(AgentError, match="another task or thread reads this stream"):
+            events.close()
+    finally:
+        going_on.set()
+        reader.join(10)
+    assert heard == ["one", " two", " three"]
+    events.close()
+    assert events.result == "one two three"
+
+
+def test_closing_while_a_task_reads_is_refused(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore
+) -> None:
+    async def go() -> None:
+        going_on = threading.Event()
+        server.reply(Reply("one two three", hold=Hold(1, going_on)))
+        events = Agent(llm=llm, session=sessions).astream("Hi", session_id="s")
+        heard = [str(await anext(events))]
+        reader = asyncio.create_task(anext(events))
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(AgentError, match="cancel the task that reads"):
+                await events.aclose()
+        finally:
+            going_on.set()
+        heard += [str(await reader), *[str(event) async for event in events]]
+        assert heard == ["one", " two", " three"]
+        await events.aclose()
+        assert events.result == "one two three"
+
+    asyncio.run(asyncio.wait_for(go(), 20))

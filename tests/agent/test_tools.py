@@ -7,6 +7,7 @@ import inspect
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
 import pytest
@@ -252,3 +253,95 @@ def test_a_generator_answers_with_all_that_it_yields(server: OpenAIServer, llm: 
     ask(Agent(llm=llm, tools=[pages]), "Read")
     told = [message["content"] for message in server.chats[-1].messages[-2:]]
     assert told == ['["page 0", "page 1"]', "Error: ValueError: there are two"]
+
+
+def test_all_that_an_iterator_yields_reaches_the_model(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    def mapped() -> Any:
+        """An iterator that is no generator."""
+        return map(str, [1, 2])
+
+    async def yielded() -> Any:
+        """An async generator."""
+        yield "a"
+        await asyncio.sleep(0)
+        yield "b"
+
+    async def later() -> Any:
+        """Gives an iterator once it is awaited."""
+        return iter([1, 2])
+
+    def within() -> Any:
+        """Holds an iterator."""
+        return {"rows": zip("ab", [1, 2], strict=True)}
+
+    tools = [mapped, yielded, later, within]
+    server.reply(Reply.tools(*[(tool.__name__, {}) for tool in tools]), "done")
+    told = [message.content for message in ask(Agent(tools=tools, llm=llm), "go").messages[2:6]]
+    assert told == ['["1", "2"]', '["a", "b"]', "[1, 2]", '{"rows": [["a", 1], ["b", 2]]}']
+
+
+def test_a_call_whose_result_json_cannot_hold_has_not_failed(
+    server: OpenAIServer, llm: LLM, ask: Ask
+) -> None:
+    def by_place() -> Any:
+        """Keys that are tuples."""
+        return {(1, 2): 3}
+
+    def circle() -> Any:
+        """A list that holds itself."""
+        found: list[Any] = []
+        found.append(found)
+        return found
+
+    def unknown() -> Any:
+        """Not a number."""
+        return {"value": float("nan")}
+
+    class Dumb:
+        def __str__(self) -> str:
+            raise OSError("no words")
+
+        __repr__ = __str__
+
+    def dumb() -> Any:
+        """Nothing that could be written."""
+        return Dumb()
+
+    tools = [by_place, circle, unknown, dumb]
+    server.reply(Reply.tools(*[(tool.__name__, {}) for tool in tools]), "done")
+    told = [message.content for message in ask(Agent(tools=tools, llm=llm), "go").messages[2:6]]
+    assert told == [
+        "{(1, 2): 3}",
+        "[[...]]",
+        "{'value': nan}",
+        "The call was made. What it returned, a Dumb, could not be written as text.",
+    ]
+
+
+def test_partials_and_objects_are_tools_with_hints_words_and_names() -> None:
+    class Search:
+        def __call__(self, query: str, most: int = 3) -> str:
+            """Search the web.
+
+            Args:
+                query: what for
+            """
+            return f"{query} {most}"
+
+    soon = Tool(partial(partial(weather, "Oslo"), days=3))
+    assert (soon.name, soon.description) == ("weather", Tool(weather).description)
+    assert soon.parameters["properties"]["days"] == {
+        "type": "integer",
+        "default": 3,
+        "description": "how many days",
+    }
+    assert "city" not in soon.parameters["properties"]
+    assert soon.run({"unit": "F"}) == "Oslo: 7 F, 3 day(s)"
+    assert get_type_hints(soon)["unit"] == Literal["C", "F"]
+    assert Tool(partial(population)).is_async
+
+    for search in (Tool(Search()), Tool(partial(Search(), most=4))):
+        assert (search.name, search.description) == ("Search", "Search the web.")
+        assert search.parameters["properties"]["query"] == {"type": "string", "description": "what for"}
+        assert search.parameters["properties"]["most"]["type"] == "integer"
+    assert Tool(Search()).run({"query": "x"}) == "x 3"

@@ -9,6 +9,7 @@ import json
 import threading
 
 import pytest
+from ai_infra.errors import LLMError
 from ai_infra.llm import LLM, ChatDelta
 from ai_infra.llm.reading import Events
 from ai_infra.testing.openai_server import Hold, OpenAIServer, Reply
@@ -70,6 +71,39 @@ def test_async_the_same(server: OpenAIServer, llm: LLM) -> None:
         assert all(connection.is_idle() or connection.is_closed() for connection in connections)
 
     asyncio.run(read())
+
+
+def test_closing_while_another_reads_is_refused(server: OpenAIServer, llm: LLM) -> None:
+    going_on = threading.Event()
+    server.responder = lambda request: Reply("one two three", hold=Hold(1, going_on))
+    pieces = llm.stream("Hi")
+    heard = [next(pieces)]
+    reader = threading.Thread(target=lambda: heard.extend(pieces))
+    reader.start()
+    try:
+        while not pieces._user._lock.locked():
+            pass
+        with pytest.raises(LLMError, match="another task or thread reads this stream"):
+            pieces.close()
+    finally:
+        going_on.set()
+        reader.join(10)
+    assert heard == ["one", " two", " three"]
+
+    async def go() -> list[str]:
+        going_on.clear()
+        pieces = llm.astream("Hi")
+        heard = [await anext(pieces)]
+        reader = asyncio.create_task(anext(pieces))
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(LLMError, match="cancel the task that reads"):
+                await pieces.aclose()
+        finally:
+            going_on.set()
+        return [*heard, await reader, *[piece async for piece in pieces]]
+
+    assert asyncio.run(asyncio.wait_for(go(), 20)) == ["one", " two", " three"]
 
 
 def test_nothing_is_sent_before_the_first_piece_is_asked_for(server: OpenAIServer, llm: LLM) -> None:

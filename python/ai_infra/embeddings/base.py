@@ -130,8 +130,19 @@ def vector(row: bytes) -> Vector:
 
 def call(target: object, name: str, argument: Any) -> _flow.Request:
     """Ask ``target.name(argument)``; async through ``target.aname``, or on a thread where there is none."""
-    sync: Callable[[Any], Any] = getattr(target, name)
+    sync = partial(_travelling, getattr(target, name), argument)
     native: Callable[[Any], Awaitable[Any]] | None = getattr(target, f"a{name}", None)
     if native is None:
-        return _flow.Threaded(partial(sync, argument))
-    return _flow.Call(partial(sync, argument), partial(native, argument))
+        return _flow.Apart(sync)
+    return _flow.Call(sync, partial(native, argument))
+
+
+def _travelling(function: Callable[[Any], Any], argument: Any) -> Any:
+    """``function(argument)``; no flow and no coroutine lets a ``StopIteration`` out as what it is."""
+    try:
+        return function(argument)
+    except StopIteration as stop:
+        raise EmbeddingError(
+            f"{getattr(function, '__qualname__', type(function).__name__)} of the embedder or its cache let out a "
+            "StopIteration; give next() a default"
+        ) from stop

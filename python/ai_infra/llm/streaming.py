@@ -35,6 +35,7 @@ class _Stream:
         self._failure: Failure | None = None
         self._response: ChatResponse | None = None
         self._over = False
+        self._user = _flow.OneAtATime(LLMError)
 
     @property
     def response(self) -> ChatResponse:
@@ -133,15 +134,21 @@ class ChatStream(_Stream, Iterator[ChatDelta]):
     """What :meth:`LLM.stream` returns: iterate over it, then read ``.response``."""
 
     def __next__(self) -> ChatDelta:
-        piece = _flow.run(self._next())
+        with self._user:
+            piece = _flow.run(self._next())
         if piece is None:
             raise StopIteration
         return piece
 
     def close(self) -> None:
-        """Stop here and give the connection back."""
-        self._over = True
-        _flow.run(self._shut())
+        """Stop here and give the connection back.
+
+        Raises:
+            LLMError: another thread is reading at this moment; it reads on.
+        """
+        with self._user:
+            self._over = True
+            _flow.run(self._shut())
 
     def __enter__(self) -> ChatStream:
         return self
@@ -156,15 +163,21 @@ class AsyncChatStream(_Stream, AsyncIterator[ChatDelta]):
     """What :meth:`LLM.astream` returns: iterate over it with ``async for``, then read ``.response``."""
 
     async def __anext__(self) -> ChatDelta:
-        piece = await _flow.arun(self._next())
+        with self._user:
+            piece = await _flow.arun(self._next())
         if piece is None:
             raise StopAsyncIteration
         return piece
 
     async def aclose(self) -> None:
-        """Stop here and give the connection back."""
-        self._over = True
-        await _flow.arun(self._shut())
+        """Stop here and give the connection back.
+
+        Raises:
+            LLMError: another task is reading at this moment; it reads on.
+        """
+        with self._user:
+            self._over = True
+            await _flow.arun(self._shut())
 
     async def __aenter__(self) -> AsyncChatStream:
         return self

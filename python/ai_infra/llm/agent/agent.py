@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ai_infra._checks import require_text
-from ai_infra._flow import Closing, arun, run
+from ai_infra._flow import Closing, apart, arun, run
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.indexer import Indexer
 from ai_infra.llm.agent.model import Model
@@ -281,6 +280,6 @@ class Agent(Closing):
     async def aclose(self) -> None:
         """:meth:`close` without blocking the event loop."""
         if self._work.indexer is not None:
-            await asyncio.to_thread(self._work.indexer.flush)
+            await apart(self._work.indexer.flush)
         if self._own_llm:
             await self._llm.aclose()

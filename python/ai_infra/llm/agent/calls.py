@@ -9,11 +9,12 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
+from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.middleware import Middleware, ToolCall, ToolResult, overridden, require_plain
@@ -23,7 +24,7 @@ from ai_infra.llm.tools.tool import Tool
 log = logging.getLogger("ai_infra.agent")
 
 MOST_AT_ONCE = 16
-"""Threads for the tool calls of one step in the sync world."""
+"""Calls of one step that hold a thread each: all in the sync world, those of plain functions in the async one."""
 
 
 class Batch:
@@ -48,15 +49,36 @@ class Batch:
         pool = ThreadPoolExecutor(min(len(self._calls), MOST_AT_ONCE), thread_name_prefix="ai-infra-tool")
         try:
             waiting = [pool.submit(contextvars.copy_context().run, self._run, call) for call in self._calls]
+            wait(
+                waiting
+            )  # what stands around one may raise: the others do not go on behind the caller's back
             return [one.result() for one in waiting]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def arun(self) -> list[ToolResult]:
-        """All at once: coroutines in this loop, plain functions on threads."""
+        """All at once: coroutines in this loop, plain functions on threads of their own."""
         if len(self._calls) == 1:
             return [await self._arun(self._calls[0])]
-        return list(await asyncio.gather(*(self._arun(call) for call in self._calls)))
+        threads = asyncio.Semaphore(MOST_AT_ONCE)
+
+        async def one(call: ToolCall) -> ToolResult:
+            if self._is_async(call):
+                return await self._arun(call)
+            async with threads:
+                return await self._arun(call)
+
+        done = await asyncio.gather(*(one(call) for call in self._calls), return_exceptions=True)
+        results = []
+        for result in done:  # all are over, as in the sync world
+            if isinstance(result, BaseException):
+                raise result
+            results.append(result)
+        return results
+
+    def _is_async(self, call: ToolCall) -> bool:
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.is_async
 
     def _run(self, call: ToolCall) -> ToolResult:
         run: Callable[[ToolCall], ToolResult] = self._call
@@ -78,10 +100,10 @@ class Batch:
                 return span.told(found)
             try:
                 answer = found()
-                if inspect.isawaitable(answer):
-                    answer = in_background(answer)
-                return span.told(ToolResult(text_of(answer)))
-            except Exception as error:  # noqa: BLE001 - whatever a tool raises, the model is told and goes on
+                if _is_coming(answer):
+                    answer = in_background(_arrived(answer))
+                return span.told(_written(answer))
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a tool raises, the model is told
                 return span.told(_failure(call, error))
 
     async def _acall(self, call: ToolCall) -> ToolResult:
@@ -90,10 +112,15 @@ class Batch:
             if isinstance(found, ToolResult):
                 return span.told(found)
             try:
-                answer = found() if self._tools[call.name].is_async else await asyncio.to_thread(found)
-                if inspect.isawaitable(answer):
-                    answer = await answer
-                return span.told(ToolResult(text_of(answer)))
+                answer = found() if self._is_async(call) else await apart(found)
+                return span.told(_written(await _arrived(answer)))
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                return span.told(
+                    _failure(call, error)
+                )  # of something inside the tool: nobody cancelled the run
             except Exception as error:  # noqa: BLE001 - as above
                 return span.told(_failure(call, error))
 
@@ -111,9 +138,22 @@ class Batch:
 
 
 def _called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """What the function gives; of a generator, all that it yields."""
+    """What the function gives; of a generator or another iterator, all that it yields."""
     answer = function(*args, **kwargs)
-    return list(answer) if inspect.isgenerator(answer) else answer
+    return list(answer) if isinstance(answer, Iterator) else answer
+
+
+def _is_coming(answer: Any) -> bool:
+    return inspect.isawaitable(answer) or isinstance(answer, AsyncIterator)
+
+
+async def _arrived(answer: Any) -> Any:
+    """What an async function gives; of an async generator or iterator, all that it yields."""
+    if inspect.isawaitable(answer):
+        answer = await answer
+    if isinstance(answer, AsyncIterator):
+        return [one async for one in answer]
+    return list(answer) if isinstance(answer, Iterator) else answer
 
 
 def _within(one: Middleware, run: Callable[[ToolCall], ToolResult], call: ToolCall) -> ToolResult:
@@ -127,17 +167,18 @@ async def _awithin(
 
 
 def _checked(one: Middleware, result: Any) -> ToolResult:
-    if isinstance(result, ToolResult):
-        return result
-    if isinstance(result, str):
-        return ToolResult(str(result))
-    raise ConfigurationError(
-        f"around_tool of {type(one).__name__} returned {type(result).__name__}; "
-        "it returns a ToolResult or a string."
-    )
+    content = result.content if isinstance(result, ToolResult) else result
+    if not isinstance(content, str):
+        what = f"a ToolResult of {type(content).__name__}" if result is not content else type(result).__name__
+        raise ConfigurationError(
+            f"around_tool of {type(one).__name__} returned {what}; it returns a ToolResult of text, or a string."
+        )
+    return ToolResult(clean(str(content)), failed=isinstance(result, ToolResult) and result.failed)
 
 
-def _failure(call: ToolCall, error: Exception) -> ToolResult:
+def _failure(call: ToolCall, error: BaseException) -> ToolResult:
+    if isinstance(error.__cause__, StopIteration) and str(error) == "coroutine raised StopIteration":
+        error = error.__cause__  # what the tool raised: no coroutine lets it out as that
     # The error's own words may hold what a user said: they go to the model, and not into the log.
     log.warning("the tool %s failed: %s", call.name, type(error).__name__)
     try:
@@ -147,16 +188,33 @@ def _failure(call: ToolCall, error: Exception) -> ToolResult:
     return ToolResult(clean(f"Error: {type(error).__name__}{words}"), failed=True)
 
 
+def _written(answer: Any) -> ToolResult:
+    try:
+        return ToolResult(text_of(answer))
+    except Exception as error:  # noqa: BLE001 - the call was made: told as a failure, the model would repeat it
+        what = type(answer).__name__
+        log.warning("what a tool returned, a %s, could not be written: %s", what, type(error).__name__)
+        return ToolResult(f"The call was made. What it returned, a {what}, could not be written as text.")
+
+
 def text_of(answer: Any) -> str:
-    """What a tool returned, as text: a string as it is, anything else as JSON."""
+    """What a tool returned, as text: a string as it is, anything else as JSON.
+
+    What JSON has no words for (NaN, keys that are tuples, a list that holds itself) makes it what Python prints.
+    """
     if isinstance(answer, str):
         return clean(str(answer))
     if hasattr(answer, "model_dump_json"):
         return clean(answer.model_dump_json())
-    return clean(json.dumps(answer, ensure_ascii=False, default=_plain))
+    try:
+        return clean(json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain))
+    except (TypeError, ValueError, RecursionError):
+        return clean(repr(answer))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Iterator):
+        return list(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, set | frozenset):
@@ -165,31 +223,40 @@ def _plain(value: Any) -> Any:
 
 
 class _Background:
-    """One event loop on a thread, where the sync world runs async tools: what they open stays usable."""
+    """An event loop on a thread, where the sync world runs async tools: what they open stays usable.
+
+    An async tool that calls an agent's ``run`` holds its loop until that is over. So the async tools of that
+    agent get the next loop: there is one for each depth of such calls.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pid = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loops: list[asyncio.AbstractEventLoop] = []
 
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def loop(self, depth: int) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._pid != os.getpid():
-                self._pid = os.getpid()
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="ai-infra-async-tools", daemon=True
-                ).start()
-            return self._loop
+            if self._pid != os.getpid():
+                self._pid, self._loops = os.getpid(), []
+            while len(self._loops) <= depth:
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="ai-infra-async-tools", daemon=True).start()
+                self._loops.append(loop)
+            return self._loops[depth]
 
 
 _background = _Background()
+_depth = contextvars.ContextVar("ai_infra_async_tools", default=0)
+"""How many of the background loops are held by what called here."""
 
 
 def in_background(answer: Awaitable[Any]) -> Any:
     """Wait for ``answer`` from a thread that runs no event loop, or must not wait on its own."""
 
-    async def wait() -> Any:
+    depth = _depth.get()
+
+    async def arrived() -> Any:
+        _depth.set(depth + 1)  # in the context of this task, and of the threads that copy it
         return await answer
 
-    return asyncio.run_coroutine_threadsafe(wait(), _background.loop()).result()
+    return asyncio.run_coroutine_threadsafe(arrived(), _background.loop(depth)).result()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.model import ModelReply
 
@@ -84,7 +86,7 @@ class Middleware:
 
     async def abefore_model(self, request: ModelRequest) -> None:
         """:meth:`before_model` for asyncio."""
-        self.before_model(request)
+        return self.before_model(request)  # None; what else a hook gives is told to whoever wrote it
 
     async def aafter_model(self, request: ModelRequest, reply: ModelReply) -> ModelReply | None:
         """:meth:`after_model` for asyncio."""
@@ -104,7 +106,7 @@ class Middleware:
         def blocking(inner: ToolCall) -> ToolResult:
             return asyncio.run_coroutine_threadsafe(once(inner), loop).result()
 
-        return await asyncio.to_thread(self.around_tool, call, blocking)
+        return await apart(partial(self.around_tool, call, blocking))
 
 
 def overridden(one: Middleware, name: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.response import Usage, assistant_message, clean
 from ai_infra.messages import calls_in, fields_of, message_text, to_message
@@ -82,7 +83,14 @@ class Model:
         """Ask and wait."""
         if self._langchain:
             return self._bound(options).invoke(_for_langchain(messages))
-        return self._llm.chat(messages, **options)
+        answer = self._llm.chat(messages, **options)
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise ConfigurationError(
+                f"chat of {type(self._llm).__name__} is async def, and run and stream do not await it: call arun or "
+                "astream, or write a plain chat and put the async one in achat."
+            )
+        return answer
 
     async def achat(self, messages: list[Any], options: Mapping[str, Any]) -> Any:
         """Ask without blocking the event loop."""
@@ -90,8 +98,8 @@ class Model:
             return await self._bound(options).ainvoke(_for_langchain(messages))
         if hasattr(self._llm, "achat"):
             return await self._llm.achat(messages, **options)
-        answer = await asyncio.to_thread(lambda: self._llm.chat(messages, **options))
-        return await answer if asyncio.iscoroutine(answer) else answer
+        answer = await apart(lambda: self._llm.chat(messages, **options))
+        return await answer if inspect.isawaitable(answer) else answer
 
     def pieces(self, messages: list[Any], options: Mapping[str, Any]) -> Pieces:
         """Ask, and read the answer in pieces."""
@@ -104,7 +112,10 @@ class Model:
 
 
 class Pieces:
-    """One streamed answer; a request that is repeated until it answers None. Then ``answer`` is the whole."""
+    """One streamed answer; a request that is repeated until it answers None. Then ``answer`` is the whole.
+
+    That is the ``response`` of the stream; of one that has none, as a generator of the caller's, its text.
+    """
 
     def __init__(self, model: Model, llm: Any, messages: list[Any], options: Mapping[str, Any]) -> None:
         self.answer: Any = None
@@ -112,6 +123,7 @@ class Pieces:
         self._llm = llm
         self._messages = messages
         self._options = options
+        self._text = ""
         self._stream: Any = None
         self._astream: Any = None
 
@@ -123,7 +135,8 @@ class Pieces:
             if not hasattr(self._llm, "stream") or not hasattr(self._llm, "chat"):
                 self.answer = self._model.chat(self._messages, self._options)
                 return reply_of(self.answer).text or None
-            self._stream = self._llm.stream(self._messages, **self._options)
+            stream = self._llm.stream(self._messages, **self._options)
+            self._stream = self._checked("stream", stream, "__next__")
         return self._piece(next(self._stream, _END), self._stream)
 
     async def arun(self) -> str | None:
@@ -134,14 +147,33 @@ class Pieces:
             if not hasattr(self._llm, "astream") or not hasattr(self._llm, "chat"):
                 self.answer = await self._model.achat(self._messages, self._options)
                 return reply_of(self.answer).text or None
-            self._astream = self._llm.astream(self._messages, **self._options)
+            stream = self._llm.astream(self._messages, **self._options)
+            self._astream = self._checked(
+                "astream", await stream if inspect.isawaitable(stream) else stream, "__anext__"
+            )
         return self._piece(await anext(self._astream, _END), self._astream)
 
     def _piece(self, piece: Any, stream: Any) -> str | None:
         if piece is _END:
-            self.answer = stream.response
+            self.answer = stream.response if hasattr(stream, "response") else self._text
             return None
+        if not isinstance(piece, str):
+            raise ConfigurationError(
+                f"a stream of {type(self._llm).__name__} gave {type(piece).__name__}; it gives strings."
+            )
+        self._text += piece
         return str(piece)
+
+    def _checked(self, name: str, stream: Any, needs: str) -> Any:
+        if hasattr(stream, needs):
+            return stream
+        if inspect.iscoroutine(stream):
+            stream.close()
+        raise ConfigurationError(
+            f"{name} of {type(self._llm).__name__} returned {type(stream).__name__}; it returns "
+            f"{'an async iterator' if name == 'astream' else 'an iterator'} of strings (a generator does), "
+            "whose response, if it has one, is the whole answer."
+        )
 
     def close(self) -> None:
         """Give the connection back."""
@@ -157,6 +189,12 @@ class Pieces:
 def reply_of(answer: Any) -> ModelReply:
     """Whatever a model object gave, as a :class:`ModelReply`."""
     if isinstance(answer, ModelReply):
+        for name, kind in (("text", str), ("tool_calls", list | tuple)):
+            if not isinstance(given := getattr(answer, name), kind):
+                raise ConfigurationError(
+                    f"{name} of a ModelReply is {type(given).__name__}: text is a string and tool_calls a list, empty "
+                    "where there is none."
+                )
         return replace(answer, text=clean(answer.text), tool_calls=_distinct(answer.tool_calls))
     if isinstance(answer, str):
         calls = calls_in({"tool_calls": getattr(answer, "tool_calls", None)})
@@ -184,14 +222,14 @@ def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
     distinct = []
     for call in calls:
         call = call if isinstance(call, Mapping) else {}
-        function = call.get("function")
+        function = call.get("function", call)  # LangChain writes the name and the args into the call itself
         function = function if isinstance(function, Mapping) else {}
         id_ = call.get("id")
         if not isinstance(id_, str) or not id_ or id_ in seen:
             id_ = f"call_{uuid.uuid4().hex[:24]}"
         id_ = clean(id_)
         seen.add(id_)
-        arguments = function.get("arguments")
+        arguments = function.get("arguments", function.get("args"))
         if arguments and not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False, default=str)
         written = {

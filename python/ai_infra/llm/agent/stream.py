@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 
-from ai_infra._flow import Flow, aanswer, advance
+from ai_infra._flow import Flow, OneAtATime, aanswer, advance
 from ai_infra.errors import AgentError
 from ai_infra.llm.agent.events import AgentEvent, Emit
 from ai_infra.llm.agent.result import AgentResult
@@ -24,6 +24,7 @@ class _Stream:
         self._runner = runner
         self._flow = flow
         self._result: AgentResult | None = None
+        self._user = OneAtATime(AgentError)
 
     @property
     def result(self) -> AgentResult:
@@ -47,6 +48,10 @@ class AgentStream(_Stream, Iterator[AgentEvent]):
     """
 
     def __next__(self) -> AgentEvent:
+        with self._user:
+            return self._next()
+
+    def _next(self) -> AgentEvent:
         try:
             request = next(self._flow)
             while not isinstance(request, Emit):
@@ -58,10 +63,14 @@ class AgentStream(_Stream, Iterator[AgentEvent]):
         return request.event
 
     def close(self) -> None:
-        """Stop here. Of a turn nothing is stored; of a resumed one, the calls that were made."""
-        if self._runner.pieces is not None:
-            self._runner.pieces.close()
-        with contextlib.suppress(StopIteration, StreamLeft):
+        """Stop here. Of a turn nothing is stored; of a resumed one, the calls that were made.
+
+        Raises:
+            AgentError: another thread is reading at this moment; it reads on.
+        """
+        with self._user, contextlib.suppress(StopIteration, StreamLeft):
+            if self._runner.pieces is not None:
+                self._runner.pieces.close()
             request = self._flow.throw(StreamLeft())
             while True:
                 request = advance(self._flow, request)
@@ -79,6 +88,10 @@ class AsyncAgentStream(_Stream, AsyncIterator[AgentEvent]):
     """What :meth:`Agent.astream <ai_infra.Agent.astream>` returns: iterate with ``async for``."""
 
     async def __anext__(self) -> AgentEvent:
+        with self._user:
+            return await self._anext()
+
+    async def _anext(self) -> AgentEvent:
         try:
             request = next(self._flow)
             while not isinstance(request, Emit):
@@ -90,10 +103,14 @@ class AsyncAgentStream(_Stream, AsyncIterator[AgentEvent]):
         return request.event
 
     async def aclose(self) -> None:
-        """Stop here. Of a turn nothing is stored; of a resumed one, the calls that were made."""
-        if self._runner.pieces is not None:
-            await self._runner.pieces.aclose()
-        with contextlib.suppress(StopIteration, StreamLeft):
+        """Stop here. Of a turn nothing is stored; of a resumed one, the calls that were made.
+
+        Raises:
+            AgentError: another task is reading at this moment; it reads on.
+        """
+        with self._user, contextlib.suppress(StopIteration, StreamLeft):
+            if self._runner.pieces is not None:
+                await self._runner.pieces.aclose()
             request = self._flow.throw(StreamLeft())
             while True:
                 request = (await aanswer(self._flow, request))()

@@ -275,10 +275,18 @@ class _Before:
 
     def run(self) -> None:
         require_plain(self._hook, "before_model")
-        self._hook.before_model(self._request)
+        self._check(self._hook.before_model(self._request))  # type: ignore[func-returns-value]  # seen below
 
     async def arun(self) -> None:
-        await self._hook.abefore_model(self._request)
+        self._check(await self._hook.abefore_model(self._request))  # type: ignore[func-returns-value]  # as above
+
+    def _check(self, returned: Any) -> None:
+        # The request itself does no harm; another one would be passed over in silence.
+        if returned is not None and returned is not self._request:
+            raise ConfigurationError(
+                f"before_model of {type(self._hook).__name__} returned {type(returned).__name__}; it changes the "
+                "request that it is given, and returns nothing."
+            )
 
 
 class _After:

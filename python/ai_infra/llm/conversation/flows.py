@@ -16,7 +16,7 @@ from ai_infra._core import (
     message_chunks,
     message_passages,
 )
-from ai_infra._flow import Call, Flow, on_thread
+from ai_infra._flow import Apart, Call, Flow, on_thread
 from ai_infra.embeddings.base import Embedder
 from ai_infra.embeddings.cache import CachedEmbedder
 from ai_infra.errors import ConflictError, EmbeddingMismatchError, InvalidInputError
@@ -73,12 +73,13 @@ class ConversationFlows:
     # Writing ------------------------------------------------------------------------------------------------
 
     def _index(self, user_id: Any, session_id: Any, messages: Iterable[Any], metadata: Any) -> Flow[Indexed]:
-        ready: Prepared = yield from on_thread(lambda: prepare(user_id, session_id, messages, metadata))
+        # The messages may be a generator of the caller's.
+        ready: Prepared = yield Apart(lambda: prepare(user_id, session_id, messages, metadata))
         (done,) = yield from self._store([ready])
         return done
 
     def _index_all(self, user_id: Any, conversations: Iterable[Any]) -> Flow[list[Indexed]]:
-        ready: list[Prepared] = yield from on_thread(lambda: list(_prepared(user_id, conversations)))
+        ready: list[Prepared] = yield Apart(lambda: list(_prepared(user_id, conversations)))
         return (yield from self._store(ready))
 
     def _store(self, ready: Sequence[Prepared]) -> Flow[list[Indexed]]:

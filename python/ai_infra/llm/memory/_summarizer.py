@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from ai_infra._flow import Flow
+from ai_infra._flow import Flow, apart
 from ai_infra.errors import ConfigurationError, SummarizationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
 from ai_infra.llm.memory.models import UNKNOWN_CONTEXT, known_model
@@ -143,15 +144,14 @@ class _Ask:
         return answer
 
     async def arun(self) -> Any:
-        # Imported here: they would be half of what importing fit_context costs.
-        import asyncio
+        # Imported here: it would be half of what importing fit_context costs.
         import inspect
 
         method = _method(self._llm, ("achat", "ainvoke", "chat", "invoke"))
         try:
             if inspect.iscoroutinefunction(method) or getattr(method, "__name__", "") in ("achat", "ainvoke"):
                 return await method(self._messages)
-            answer = await asyncio.to_thread(method, self._messages)
+            answer = await apart(partial(method, self._messages))
             return await answer if inspect.isawaitable(answer) else answer
         except Exception as error:
             raise _failed(error) from error

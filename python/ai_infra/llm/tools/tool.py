@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from functools import cached_property, update_wrapper
+from functools import cached_property, partial, update_wrapper
 from typing import Any, get_type_hints
 
 from ai_infra.errors import ConfigurationError
@@ -45,15 +45,18 @@ class Tool:
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"a tool is a function or a Tool, not {type(function).__name__}.")
-        update_wrapper(self, function)
-        found = name or getattr(function, "__name__", None) or type(function).__name__
+        written = _written(function)
+        update_wrapper(self, written)
+        called = function.func if isinstance(function, partial) else function
+        found = name or getattr(called, "__name__", None) or type(called).__name__
         if not _NAME.fullmatch(found):
             raise ConfigurationError(
                 f"{found!r} is no name for a tool: 1 to 64 letters, digits, '_' or '-'. Pass name=..."
             )
         self.function = function
+        self._written = written
         self.name: str = found
-        text, self._described = describe(inspect.getdoc(function) if inspect.isroutine(function) else None)
+        text, self._described = describe(inspect.getdoc(written) if inspect.isroutine(written) else None)
         self.description: str = text if description is None else inspect.cleandoc(description)
         self._given = None if parameters is None else dict(parameters)
         self.__name__ = self.__qualname__ = found
@@ -100,9 +103,9 @@ class Tool:
             ConfigurationError: a signature or a type hint that no schema can be made of.
         """
         try:
-            hints = get_type_hints(self.function, include_extras=True)
+            hints = get_type_hints(self._written, include_extras=True)
         except (NameError, TypeError, AttributeError):
-            hints = dict(getattr(self.function, "__annotations__", {}))
+            hints = dict(getattr(self._written, "__annotations__", {}))
         try:
             signature = self.__signature__
         except (ValueError, TypeError):
@@ -158,6 +161,15 @@ class Tool:
         return StructuredTool.from_function(
             **faces, name=self.name, description=self.description or self.name, args_schema=schema
         )
+
+
+def _written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the hints and the docstring are: the function of a partial, the ``__call__`` of an object."""
+    if isinstance(function, partial):  # a partial of a partial is one of its function
+        function = function.func
+    if inspect.isroutine(function) or inspect.isclass(function) or hasattr(function, "__wrapped__"):
+        return function
+    return function.__call__  # type: ignore[no-any-return, operator]  # an object has one
 
 
 def as_tool(given: Any) -> Tool:
