@@ -126,6 +126,36 @@ def _raised(error: BaseException) -> NoReturn:
     raise error
 
 
+class _Insisting:
+    """The request to end a flow, whatever becomes of who has asked for it."""
+
+    __slots__ = ("_flow",)
+
+    def __init__(self, flow: Callable[[], Flow[Any]]) -> None:
+        self._flow = flow
+
+    def run(self) -> Any:
+        return run(self._flow())
+
+    async def arun(self) -> Any:
+        import asyncio
+
+        task = asyncio.ensure_future(arun(self._flow()))
+        _under_way.add(task)
+        task.add_done_callback(_under_way.discard)
+        return await asyncio.shield(task)
+
+
+_under_way: set[Any] = set()
+"""Tasks that nobody may wait for any more; the loop itself keeps none alive."""
+
+
+def insist(flow: Callable[[], Flow[T]]) -> Flow[T]:
+    """What is to be done when a task is cancelled: a second cancellation only stops the waiting for it."""
+    answer: T = yield _Insisting(flow)
+    return answer
+
+
 def run(flow: Flow[T]) -> T:
     """Drive ``flow`` to its end, blocking on each request."""
     try:

@@ -20,7 +20,7 @@ REAL = """
     reasoning_effort reasoning logit_bias modalities audio prediction verbosity web_search_options prompt_cache_key
     safety_identifier functions function_call num_ctx keep_alive options format think thinking safe_prompt random_seed
     prompt_mode models route transforms plugins trace include_reasoning search_mode documents guided_json best_of
-    chat_template priority mirostat cache_prompt extra_body extra_headers extra_query mcp_servers truncation include text
+    chat_template priority mirostat cache_prompt mcp_servers truncation include text
     safety_settings speculation tool_resources timeout_ms request_id cache_control mode
 """
 

@@ -105,10 +105,17 @@ def test_a_class_for_a_format_is_refused_with_what_to_send(server: OpenAIServer,
     assert not server.chats
 
 
-@pytest.mark.parametrize("name", ["extra_headers", "extra_query", "extra_body"])
+@pytest.mark.parametrize("name", ["extra_headers", "extra_query"])
 def test_names_of_the_sdk_are_refused(server: OpenAIServer, llm: LLM, ask: Ask, name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} is no parameter"):
         ask(llm, "x", **{name: {"a": "b"}})
     with pytest.raises(ConfigurationError, match=f"{name} is no parameter"):
         LLM(**{name: {"a": "b"}})  # type: ignore[arg-type]
     assert not server.chats
+
+
+def test_an_extra_body_goes_into_the_body(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    assert ask(llm, "x", temperature=0, extra_body={"top_k": 3, "temperature": 1})
+    body = server.chats[-1].body
+    assert (body["top_k"], body["temperature"]) == (3, 1)
+    assert "extra_body" not in body

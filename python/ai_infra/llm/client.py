@@ -221,8 +221,11 @@ class LLM(Closing):
                 body["stream_options"] = {"include_usage": True}
         if tools is not None and (schemas := _schemas(tools)):
             body["tools"] = schemas
-        body.update(self._params)
-        body.update(params)
+        for given_params in (self._params, params):
+            body.update(given_params)
+            # The SDK's name for what it does not know itself; here everything goes into the body as it is.
+            extra = body.pop("extra_body", None)
+            body.update(extra if isinstance(extra, Mapping) else {})
         return {key: value for key, value in body.items() if value is not None}
 
 
@@ -237,10 +240,6 @@ def refuse_settings(params: Iterable[str]) -> None:
 def refuse_foreign(params: Iterable[str]) -> None:
     """Raise for names that are the SDK's, or a misspelling of ours: the service would get them as its own."""
     for name in params:
-        if name == "extra_body":
-            raise ConfigurationError(
-                "extra_body is no parameter: every parameter goes into the body as it is."
-            )
         if name in ("extra_headers", "extra_query"):
             raise ConfigurationError(
                 f"{name} is no parameter here: parameters go into the body of a request."

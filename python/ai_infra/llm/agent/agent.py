@@ -11,7 +11,7 @@ from ai_infra.errors import ConfigurationError
 from ai_infra.llm.agent.indexer import Indexer
 from ai_infra.llm.agent.model import Model
 from ai_infra.llm.agent.pending import Decision
-from ai_infra.llm.agent.result import AgentResult
+from ai_infra.llm.agent.result import AgentResult, PendingAction
 from ai_infra.llm.agent.setup import setup
 from ai_infra.llm.agent.stream import AgentStream, AsyncAgentStream
 from ai_infra.llm.agent.work import Prompt, Work
@@ -182,6 +182,19 @@ class Agent(Closing):
         runner = self._work.runner(params, streaming=True)
         return AsyncAgentStream(runner, self._work.turn(runner, prompt, session_id, turn_id, user_id))
 
+    def pending(self, session_id: str) -> PendingAction | None:
+        """The tool call that a session waits with, as whoever resumes it has to see it; None where none waits.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            ConfigurationError: the agent has no session store.
+        """
+        return run(self._work.pending(session_id))
+
+    async def apending(self, session_id: str) -> PendingAction | None:
+        """:meth:`pending` without blocking the event loop."""
+        return await arun(self._work.pending(session_id))
+
     def resume(
         self,
         session_id: str,
@@ -189,6 +202,7 @@ class Agent(Closing):
         approved: bool = True,
         modified_args: Mapping[str, Any] | None = None,
         reason: str | None = None,
+        call_id: str | None = None,
         retry: bool = False,
         user_id: str | None = None,
         **params: Any,
@@ -203,6 +217,8 @@ class Agent(Closing):
             approved: whether the call may be made. A declined one is told to the model.
             modified_args: call with these arguments instead.
             reason: for the model, with a declined call.
+            call_id: the call that is decided (``pending_action.call_id``). If another one waits by now, nothing
+                is decided: so one approval, delivered twice, never approves what nobody has seen.
             retry: make a call again that a worker had begun and not recorded. It may have happened.
             user_id: as in :meth:`run`.
             params: for the model.
@@ -210,10 +226,10 @@ class Agent(Closing):
         Raises:
             AgentError: nothing waits in this session.
             SessionNotFoundError: there is no such session.
-            ConflictError: another worker is making the call, or died doing so.
+            ConflictError: another worker is making the call, or died doing so; or ``call_id`` does not wait.
             InvalidInputError: ``modified_args`` are not what the tool takes.
         """
-        decision = Decision(approved, modified_args, reason)
+        decision = Decision(approved, modified_args, reason, call_id)
         return run(self._work.resume(self._work.runner(params), session_id, decision, retry, user_id))
 
     async def aresume(
@@ -223,12 +239,13 @@ class Agent(Closing):
         approved: bool = True,
         modified_args: Mapping[str, Any] | None = None,
         reason: str | None = None,
+        call_id: str | None = None,
         retry: bool = False,
         user_id: str | None = None,
         **params: Any,
     ) -> AgentResult:
         """:meth:`resume` without blocking the event loop."""
-        decision = Decision(approved, modified_args, reason)
+        decision = Decision(approved, modified_args, reason, call_id)
         return await arun(self._work.resume(self._work.runner(params), session_id, decision, retry, user_id))
 
     def resume_stream(
@@ -238,6 +255,7 @@ class Agent(Closing):
         approved: bool = True,
         modified_args: Mapping[str, Any] | None = None,
         reason: str | None = None,
+        call_id: str | None = None,
         retry: bool = False,
         user_id: str | None = None,
         **params: Any,
@@ -247,7 +265,7 @@ class Agent(Closing):
         Nothing is decided before the first event is asked for. Left early or broken, the calls that were made
         are recorded, and a later resume goes on behind them.
         """
-        decision = Decision(approved, modified_args, reason)
+        decision = Decision(approved, modified_args, reason, call_id)
         runner = self._work.runner(params, streaming=True)
         return AgentStream(runner, self._work.resume(runner, session_id, decision, retry, user_id))
 
@@ -258,12 +276,13 @@ class Agent(Closing):
         approved: bool = True,
         modified_args: Mapping[str, Any] | None = None,
         reason: str | None = None,
+        call_id: str | None = None,
         retry: bool = False,
         user_id: str | None = None,
         **params: Any,
     ) -> AsyncAgentStream:
         """:meth:`resume_stream` for ``async for``."""
-        decision = Decision(approved, modified_args, reason)
+        decision = Decision(approved, modified_args, reason, call_id)
         runner = self._work.runner(params, streaming=True)
         return AsyncAgentStream(runner, self._work.resume(runner, session_id, decision, retry, user_id))
 

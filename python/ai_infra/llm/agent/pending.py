@@ -8,6 +8,7 @@ know whether it happened, and a person is asked instead of a machine.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from ai_infra._checks import require_text
-from ai_infra._flow import Flow
+from ai_infra._flow import Flow, insist
 from ai_infra.errors import (
     AgentError,
     ConfigurationError,
@@ -47,10 +48,25 @@ def action_of(session: str, messages: list[Any], waiting: list[str]) -> PendingA
     return PendingAction(call.name, arguments if isinstance(arguments, dict) else {}, call.id, session)
 
 
+def progress_of(pending: Mapping[str, Any]) -> Progress:
+    """The turn that waits in a session, as far as it has come."""
+    messages = to_messages(pending["messages"])
+    text = messages[-1].content if pending["waiting"] else ""
+    return Progress(
+        messages, Usage(*pending["usage"]), pending["steps"], list(pending["waiting"]), text=text or ""
+    )
+
+
 class Decision:
     """What a person decided about one call."""
 
-    def __init__(self, approved: bool, modified_args: Mapping[str, Any] | None, reason: str | None) -> None:
+    def __init__(
+        self,
+        approved: bool,
+        modified_args: Mapping[str, Any] | None,
+        reason: str | None,
+        call_id: str | None = None,
+    ) -> None:
         if not isinstance(approved, bool):
             raise InvalidInputError(f"approved is True or False, not {approved!r}.")
         if modified_args is not None and not approved:
@@ -58,6 +74,8 @@ class Decision:
                 "modified_args change an approved call; with approved=False pass reason=..."
             )
         require_text(reason, "reason")
+        require_text(call_id, "call_id")
+        self.call_id = call_id
         self.approved = approved
         self.arguments = modified_args
         self.reason = reason
@@ -74,8 +92,9 @@ def resume(
     """Decide about the call that waits; go on with the turn when it was the last one."""
     pending = _waiting_turn(turn)
     turn.turn_id = pending["turn_id"]
-    messages = to_messages(pending["messages"])
-    progress = Progress(messages, Usage(*pending["usage"]), pending["steps"], list(pending["waiting"]))
+    progress = progress_of(pending)
+    messages = progress.messages
+    _check_decision(runner, turn, pending, progress, decision)
     if pending["claim"] is not None and messages[-1].tool_calls and not retry:
         raise ConflictError(
             f"the approved tool call of session {turn.session!r} is being made by another worker, or its "
@@ -83,15 +102,10 @@ def resume(
             "Find out, then call resume(..., retry=True) to make it again."
         )
     if progress.waiting:
-        action = action_of(turn.session, messages, progress.waiting)
-        assert action is not None
-        if decision.arguments is not None:
-            _check_arguments(runner, action, decision.arguments)
         pending = {**pending, "decisions": {**pending["decisions"], progress.waiting[0]: decision.as_dict()}}
         if len(progress.waiting) > 1:
             progress.waiting = progress.waiting[1:]
             yield from turns.keep(turn, replace(turn.state, pending={**pending, "waiting": progress.waiting}))
-            progress.text = messages[-1].content or ""
             return progress
 
     def keep(claim: str | None, lease: list[Any] | None) -> Flow[None]:
@@ -108,10 +122,10 @@ def resume(
         yield from runner.finished(made)
         yield from runner.loop(turn, progress, span)
         yield from _while_ours(turns, turn, claim, lambda: close(turns, turn, progress))
-    except Exception:
+    except (Exception, asyncio.CancelledError):
         # What was called was called, also by the steps after it: a later resume goes on behind.
         with contextlib.suppress(ConflictError, StorageError):
-            yield from _while_ours(turns, turn, claim, lambda: keep(None, None))
+            yield from insist(lambda: _while_ours(turns, turn, claim, lambda: keep(None, None)))
         raise
     return progress
 
@@ -136,11 +150,34 @@ def _waiting_turn(turn: OpenTurn) -> dict[str, Any]:
     return turn.state.pending
 
 
-def _check_arguments(runner: Runner, action: PendingAction, arguments: Mapping[str, Any]) -> None:
-    tool = runner.setup.tools.get(action.tool)
-    if tool is None:
-        raise ConfigurationError(f"this agent has no tool {action.tool!r}, which waits to be called.")
-    tool.bind(arguments)
+def _check_decision(
+    runner: Runner, turn: OpenTurn, pending: Mapping[str, Any], progress: Progress, decision: Decision
+) -> None:
+    """Refuse a decision that is not about what waits, or that this agent cannot carry out."""
+    action = action_of(turn.session, progress.messages, progress.waiting)
+    asked = decision.call_id
+    if action is None:
+        if (
+            not decision.approved
+            or decision.arguments is not None
+            or asked not in (None, *pending["decisions"])
+        ):
+            raise ConflictError(
+                f"the calls of session {turn.session!r} are decided; to let the turn go on, call resume() with "
+                "nothing but the session"
+            )
+        return
+    if asked is not None and asked != action.call_id:
+        raise ConflictError(
+            f"the call {asked!r} of session {turn.session!r} does not wait for a decision; {action.call_id!r} does, "
+            f"of {action.tool}: show it to who decides (agent.pending tells it)"
+        )
+    if decision.approved:
+        tool = runner.setup.tools.get(action.tool)
+        if tool is None:
+            raise ConfigurationError(f"this agent has no tool {action.tool!r}, which waits to be called.")
+        if decision.arguments is not None:
+            tool.bind(decision.arguments)
 
 
 def _carry_out(
@@ -169,12 +206,8 @@ def _carry_out(
     # Told before it is claimed: who reads a stream and leaves it then has begun nothing.
     yield from runner.started(approved)
     yield from turns.keep(turn, replace(turn.state, pending={**pending, "claim": claim}))
-    try:
-        results = yield from runner.make(approved, span)
-    except Exception:
-        # Not a tool's failure, which the model is told, but one of what stands around it.
-        yield from turns.keep(turn, replace(turn.state, pending={**pending, "claim": None}))
-        raise
+    # What fails here stands around a tool, before the call or behind it: the claim stays, and a person finds out.
+    results = yield from runner.make(approved, span)
     made = list(zip(approved, results, strict=True))
     told |= {call.id: result.content for call, result in made}
     progress.messages += [ToolMessage(told[call.id], tool_call_id=call.id) for call in calls]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ai_infra._flow import Call, Flow
+from ai_infra._flow import Call, Flow, insist
 from ai_infra.errors import AgentError, ConfigurationError, ConflictError, MaxStepsError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.calls import Batch
@@ -133,11 +135,14 @@ class Runner:
                 raise AgentError(
                     f"the session {turn.session!r} waits for a decision about a tool call: "
                     "call agent.resume(session_id, approved=...) first"
+                    if turn.state.pending["waiting"]
+                    else f"a turn of session {turn.session!r} has not ended since its tool calls were decided: "
+                    "call agent.resume(session_id) to go on with it"
                 )
             try:
                 yield from self.loop(turn, progress, span)
-            except Exception:
-                yield from turns.release(turn)
+            except (Exception, asyncio.CancelledError):
+                yield from insist(lambda: turns.release(turn))
                 raise
             try:
                 yield from close(turns, turn, progress)
@@ -238,7 +243,8 @@ class Runner:
     def _ask(self, request: ModelRequest, parent: Span) -> Flow[ModelReply]:
         setup = self.setup
         if setup.before_hooks:
-            request.messages = [message.copy() for message in request.messages]
+            # Whole, to the last part of a content: what a hook changes is not what is stored.
+            request.messages = copy.deepcopy(request.messages)
             for hook in setup.before_hooks:
                 yield _Before(hook, request)
         options = setup.model.options(request.tools, request.params)

@@ -9,11 +9,11 @@ from typing import Any
 
 from ai_infra._checks import require_text
 from ai_infra._flow import Flow
-from ai_infra.errors import ConfigurationError, InvalidInputError
+from ai_infra.errors import ConfigurationError, InvalidInputError, SessionNotFoundError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.indexer import Indexer
-from ai_infra.llm.agent.pending import Decision, action_of, resume
-from ai_infra.llm.agent.result import AgentResult
+from ai_infra.llm.agent.pending import Decision, action_of, progress_of, resume
+from ai_infra.llm.agent.result import AgentResult, PendingAction
 from ai_infra.llm.agent.setup import refuse_misplaced
 from ai_infra.llm.agent.turn import Progress, Runner, Setup
 from ai_infra.llm.memory._groups import require_whole
@@ -62,11 +62,35 @@ class Work:
         require_whole(given)
         turn = yield from turns.begin(new_id() if session_id is None else session_id, turn_id)
         try:
+            pending = turn.state.pending
+            if (
+                turn.named
+                and pending is not None
+                and pending["turn_id"] == turn.turn_id
+                and pending["waiting"]
+            ):
+                # Asked again, because the answer was lost: the answer was that it waits.
+                return self._stored(progress_of(pending), turn, user)
             with telemetry.agent(turn.session, self.setup.model) as span:
                 progress = yield from runner.in_session(turns, turn, given, span)
         finally:
             turns.end(turn)
         return self._stored(progress, turn, user)
+
+    def pending(self, session_id: str) -> Flow[PendingAction | None]:
+        """See :meth:`Agent.pending <ai_infra.Agent.pending>`."""
+        turns = self.setup.turns
+        if turns is None:
+            raise ConfigurationError("pending() needs a session store: Agent(session=...).")
+        turn = yield from turns.look(session_id)
+        if turn.head is None:
+            raise SessionNotFoundError(f"there is no session {session_id!r}.")
+        pending = turn.state.pending
+        return (
+            None
+            if pending is None
+            else action_of(session_id, progress_of(pending).messages, pending["waiting"])
+        )
 
     def resume(
         self, runner: Runner, session_id: str, decision: Decision, retry: bool, user_id: str | None

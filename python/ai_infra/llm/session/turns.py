@@ -62,6 +62,15 @@ class Turns:
         """Microseconds since 1970 UTC; ``ConfigurationError`` where the clock says no time."""
         return micros_of(self._clock)
 
+    def look(self, session: str) -> Flow[OpenTurn]:
+        """A session as it is now, beside whatever turn is under way."""
+        check_key(session, "session_id")
+        turn = OpenTurn(session, new_id())
+        tail = yield from self._backend.load(session, ref=0, start=0, last=0)
+        if tail is not None:
+            turn.head, turn.state = tail.head, State.load(tail.head.state)
+        return turn
+
     def begin(self, session: str, turn_id: str | None) -> Flow[OpenTurn]:
         """Wait for the turns before this one, and read the session. :meth:`end` must follow."""
         for name, id_ in (("session_id", session), ("turn_id", turn_id)):
