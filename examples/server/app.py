@@ -16,6 +16,7 @@ from typing import Any
 
 from ai_infra import LLM, Agent, afit_context
 from ai_infra.errors import AgentError, ConflictError, ContextLengthError, LLMError, SessionNotFoundError
+from ai_infra.llm.agent import PendingAction
 from ai_infra.llm.session import sqlite
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -109,22 +110,29 @@ class Turn(BaseModel):
 
 
 class Decision(BaseModel):
-    """What a person decided about a waiting call."""
+    """What a person decided about a waiting call: the one that was shown, so send its id back."""
 
     approved: bool
+    call_id: str | None = None
     arguments: dict[str, Any] | None = None
     reason: str | None = None
 
 
 def as_json(result: Any) -> dict[str, Any]:
     """A result for the client."""
-    action = result.pending_action
     return {
         "response": result,
         "session_id": result.session_id,
-        "pending": None if action is None else {"tool": action.tool, "arguments": action.arguments},
+        "pending": as_shown(result.pending_action),
         "tokens": result.usage.total,
     }
+
+
+def as_shown(action: PendingAction | None) -> dict[str, Any] | None:
+    """A waiting call for whoever decides about it."""
+    if action is None:
+        return None
+    return {"tool": action.tool, "arguments": action.arguments, "call_id": action.call_id}
 
 
 @app.post("/v1/sessions/{session_id}/turns")
@@ -157,7 +165,11 @@ async def stream(session_id: str, request: Turn) -> StreamingResponse:
 async def decide(session_id: str, decision: Decision) -> dict[str, Any]:
     """Approve or decline the call that a session waits with."""
     result = await agent.aresume(
-        session_id, approved=decision.approved, modified_args=decision.arguments, reason=decision.reason
+        session_id,
+        approved=decision.approved,
+        modified_args=decision.arguments,
+        reason=decision.reason,
+        call_id=decision.call_id,
     )
     return as_json(result)
 
@@ -168,7 +180,11 @@ async def history(session_id: str) -> dict[str, Any]:
     info = await sessions.aget(session_id)
     if info is None:
         raise HTTPException(404, "no such session")
-    return {"session_id": info.id, "paused": info.paused, "messages": await sessions.amessages(session_id)}
+    return {
+        "session_id": info.id,
+        "pending": as_shown(await agent.apending(session_id)),
+        "messages": await sessions.amessages(session_id),
+    }
 
 
 @app.delete("/v1/sessions/{session_id}")

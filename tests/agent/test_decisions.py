@@ -26,10 +26,11 @@ def test_an_approval_delivered_twice_approves_nothing_unseen(
     agent = Agent(llm=llm, session=sessions, tools=[mail.send], pause_before=[mail.send])
     server.reply(BOTH, "Sent.")
     first = ask(agent, "write", session_id="s").pending_action
+    assert first is not None
     assert agent.pending("s") == first
     assert asyncio.run(agent.apending("s")) == first
     again = resumed(agent, ask, "s", call_id=first.call_id)
-    assert again.paused
+    assert again.pending_action is not None
     with pytest.raises(ConflictError, match=f"{again.pending_action.call_id!r} does, of send"):
         resumed(agent, ask, "s", call_id=first.call_id)
     assert mail.sent == []
