@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ai_infra import LLM, Agent, count_tokens
 from ai_infra.llm.memory import SummarizationMiddleware, UnknownModelWarning
-from ai_infra.llm.session import memory, sqlite
+from ai_infra.llm.session import SessionStore, memory, sqlite
 from ai_infra.storage.local_sessions import LocalSessionBackend
 from ai_infra.testing.openai_server import OpenAIServer, Reply, Request
 
@@ -210,3 +210,42 @@ def test_summarization_middleware_in_an_agent(server: OpenAIServer, llm: LLM, ke
         assert_valid(request.messages)
     assert len(result.messages) >= 60
     assert any("Summary" in str(message["content"]) for message in server.chats[-1].messages)
+
+
+def data(n: int = 0) -> str:
+    """Read a table."""
+    return f"table {n}: " + "data " * 200
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_long_turn_pays_for_each_message_once(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask, stored: bool
+) -> None:
+    sent: list[int] = []
+
+    def summarizer(messages: list[Any]) -> str:
+        sent.append(count_tokens(messages))
+        return "SUMMARY"
+
+    server.reply(*[Reply.tools(("data", {"n": n})) for n in range(15)], "end")
+    compactor = SummarizationMiddleware(trigger_tokens=1000, keep_messages=2, llm=summarizer)
+    if stored:
+        # What a turn of a session has said is not in the log yet: nothing of it is summarized, however long it is.
+        agent = Agent(llm=llm, session=sessions, tools=[data], middleware=[compactor], max_steps=20)
+        assert ask(agent, "go", session_id="s") == "end"
+        assert not sent
+        assert len(sessions.messages("s")) == 32
+        server.reply("on we go")
+        ask(agent, "more", session_id="s")
+        assert len(sent) == 1
+        assert count_tokens(server.chats[-1].messages) < 1000
+        return
+    agent = Agent(llm=llm, tools=[data], middleware=[compactor], max_steps=20)
+    result = ask(agent, "go")
+    assert (result, len(result.new_messages)) == ("end", 32)
+    whole = sum(count_tokens([message]) for message in result.new_messages)
+    assert 2 <= len(sent) <= 5
+    assert sum(sent) < 1.5 * whole
+    assert max(count_tokens(chat.messages) for chat in server.chats) < 1300
+    for chat in server.chats:
+        assert_valid(chat.messages)

@@ -111,6 +111,9 @@ class Runner:
     def __init__(self, setup: Setup, params: Mapping[str, Any], *, streaming: bool) -> None:
         self.setup = setup
         self.pieces: Pieces | None = None
+        # Without a session: what of the turn's messages is still shown, and of how many that was made.
+        self._kept: list[Any] = []
+        self._seen = 0
         self._params = {**setup.params, **params}
         self._streaming = streaming
 
@@ -229,12 +232,15 @@ class Runner:
                 )
             )
         before, summary = list(setup.before), turn.state.summary
-        messages = progress.messages[turn.state.summarized :]
+        messages = self._kept + progress.messages[self._seen :]
+        self._seen, self._kept = len(progress.messages), messages
         if setup.compactor is not None:
             compacted = yield from setup.compactor.compact([*before, *messages], summary)
             if compacted is not None and compacted.action == "summarized":
-                gone = turn.state.summarized + max(0, compacted.summarized_count - len(before))
-                turn.state = replace(turn.state, summary=compacted.summary, summarized=gone)
+                # What the summary stands for is gone for the steps after this one too.
+                rest = compacted.messages[len(before) :]
+                self._kept = [message for message in rest if not _is_summary(message)]
+                turn.state = replace(turn.state, summary=compacted.summary)
                 return compacted.messages
         if summary:
             before.append(SystemMessage(SUMMARY_PREFIX + summary))
@@ -324,6 +330,10 @@ def close(turns: Turns, turn: OpenTurn, progress: Progress) -> Flow[None]:
         yield from turns.keep(turn, replace(turn.state, pending=waiting, lease=None))
     else:
         yield from turns.append(turn, progress.messages, replace(turn.state, pending=None))
+
+
+def _is_summary(message: Any) -> bool:
+    return isinstance(message, SystemMessage) and message_text(message).startswith(SUMMARY_PREFIX)
 
 
 def calls_of(message: Mapping[str, Any], session: str) -> list[ToolCall]:

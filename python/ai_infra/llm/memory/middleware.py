@@ -95,19 +95,23 @@ class SummarizationMiddleware:
         result = yield from self.compact(conversation, None)
         return to_messages(conversation) if result is None else result.messages
 
-    def compact(self, messages: Sequence[AnyMessage], summary: str | None) -> Flow[ContextResult | None]:
+    def compact(
+        self, messages: Sequence[AnyMessage], summary: str | None, *, keep: int = 0
+    ) -> Flow[ContextResult | None]:
         """The summarized conversation, or None when no trigger is reached. For agents.
 
         Args:
             messages: a sequence; of a long one no more is looked at than the triggers need.
             summary: the summary so far, where it is not among the messages.
+            keep: so many of the newest messages stay, if that is more than the middleware's own number.
         """
-        if not self._reached(messages, summary):
+        keep = max(keep, self.keep_messages)
+        if not self._reached(messages, summary, keep):
             return None
         return (
             yield from _summarize(
                 messages,
-                keep_last=self.keep_messages,
+                keep_last=keep,
                 llm=self._llm,
                 summarize_prompt=self._prompt,
                 summary=summary,
@@ -116,11 +120,11 @@ class SummarizationMiddleware:
             )
         )
 
-    def _reached(self, messages: Sequence[AnyMessage], summary: str | None) -> bool:
+    def _reached(self, messages: Sequence[AnyMessage], summary: str | None, keep: int) -> bool:
         head = 0
         while head < len(messages) and fields_of(messages[head]).get("role") in ("system", "developer"):
             head += 1
-        if len(messages) - head <= self.keep_messages:
+        if len(messages) - head <= keep:
             return False
         if self.trigger_messages is not None and len(messages) - head > self.trigger_messages:
             return True

@@ -92,7 +92,9 @@ def shown(
     """
     if compactor is not None:
         view = View(before, turn.log, turn.state.summarized, messages)
-        compacted = yield from compactor.compact(view, turn.state.summary)
+        # The turn's own messages are not in the log yet, so nothing could say that a summary stands for them, and the
+        # next step would pay for it again.
+        compacted = yield from compactor.compact(view, turn.state.summary, keep=len(messages))
         if compacted is not None and compacted.action == "summarized":
             _summarized(turn, compacted.summary, compacted.summarized_count - len(before))
     known = known_model(model) if model else None
