@@ -170,10 +170,20 @@ def test_the_session_endpoints(server: OpenAIServer, app: str) -> None:
 
     server.reply(Reply.tools(("delete_note", {"name": "list"})), "Deleted.")
     waiting = post(f"{url}/turns", {"message": "Delete the list."})
-    assert waiting["pending"] == {"tool": "delete_note", "arguments": {"name": "list"}}
+    pending = waiting["pending"]
+    assert {**pending, "call_id": None} == {
+        "tool": "delete_note",
+        "arguments": {"name": "list"},
+        "call_id": None,
+    }
+    with urllib.request.urlopen(url) as answer:
+        assert json.load(answer)["pending"] == pending
     with pytest.raises(urllib.error.HTTPError, match="409"):
         post(f"{url}/turns", {"message": "Well?"})
-    assert post(f"{url}/decision", {"approved": True})["response"] == "Deleted."
+    with pytest.raises(urllib.error.HTTPError, match="409"):
+        post(f"{url}/decision", {"approved": True, "call_id": "another"})
+    decision = {"approved": True, "call_id": pending["call_id"]}
+    assert post(f"{url}/decision", decision)["response"] == "Deleted."
 
     server.reply("one two three")
     request = urllib.request.Request(

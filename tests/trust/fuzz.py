@@ -120,6 +120,11 @@ FUNCTIONS: Calls = {
     "search_terms": [texts],
     "word_stems": [strings],
     "float_rows": [listed(or_hostile(floats(DIMENSIONS)))],
+    "pack_vectors": [listed(or_hostile(floats(DIMENSIONS)))],
+    "unpack_vectors": [
+        listed(or_hostile(argument(lambda d: d.randbytes(d.choice((0, 3, 8, 16)))))),
+        argument(one_of(0, 4, 4, 7)),
+    ],
     "after_fork": [],
 }
 

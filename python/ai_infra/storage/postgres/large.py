@@ -195,6 +195,6 @@ class LargeBackend(VectorBackend):
 
 def _literals(rows: Sequence[Any]) -> list[str | None]:
     with_vector = [row for row in rows if row[3] is not None]
-    size = with_vector[0][4] if with_vector else 0
+    size = (with_vector[0][4] or 0) if with_vector else 0
     vectors = iter(unpack_vectors([row[3] for row in with_vector], size))
     return [None if row[3] is None else array_literal(next(vectors)) for row in rows]

@@ -183,9 +183,12 @@ class VectorBackend(PostgresBase):
 
 
 def _packed(rows: Sequence[tuple[bytes, bytes, int]]) -> dict[bytes, bytes]:
-    """Hashes and vectors of rows of (hash, vector, dimensions); earlier versions have stored f32 values."""
-    known = {digest: vector for digest, vector, _ in rows}
-    old = [digest for digest, vector, dimensions in rows if len(vector) == 4 * dimensions]
+    """Hashes and vectors of rows of (hash, vector, dimensions); earlier versions have stored f32 values.
+
+    What is neither is left out: it is made anew.
+    """
+    known = {digest: vector for digest, vector, size in rows if size and len(vector) in (2 * size, 4 * size)}
+    old = [digest for digest, vector, size in rows if size and len(vector) == 4 * size]
     known.update(zip(old, pack_vectors([known[digest] for digest in old]), strict=True))
     return known
 

@@ -96,8 +96,8 @@ impl Open {
 }
 
 /// A statement without rows, parsed once for each connection.
-fn run(conn: &Connection, statement: &str) -> Result<()> {
-    conn.prepare_cached(statement)?.execute([])?;
+fn run(conn: &Connection, sql: &'static str) -> Result<()> {
+    conn.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
 

@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].0.value.as_str(), found[0].0.version), (FOUR, 3));
         assert!(mirror.search(&Question { vector: Some(&[1.0]), ..ask }, 0).is_err());
-        for damaged in [&[][..], &[0; 3], &[0; 6], &bytes(&[f32::NAN, 0.0])] {
+        for damaged in [&[][..], &[0; 3], &[0; 6], &[0, 0x7c, 0, 0], &bytes(&[f32::NAN, 0.0])] {
             assert!(mirror.load(&[row("x", Some(ONE), Some(damaged))], None).is_err(), "{damaged:?}");
         }
         assert_eq!(mirror.load(&[row("y", None, None)], None).unwrap(), -1);

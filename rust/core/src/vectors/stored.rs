@@ -35,8 +35,10 @@ impl Desk {
         let damaged = || Error::StorageCorrupt("a vector in the database is damaged".to_owned());
         if dimensions > 0 && stored.len() == 2 * dimensions {
             unpack_into(stored, &mut self.vector);
-            check(&self.vector, dimensions, None).map_err(|_| damaged())?;
-            return Ok(&self.vector);
+            // Halves that are not finite unpack to large numbers; rounding moves the square far less than this.
+            let square: f32 = self.vector.iter().map(|x| x * x).sum();
+            let is_direction = square == 0.0 || (square - 1.0).abs() < 0.02;
+            return if is_direction { Ok(&self.vector) } else { Err(damaged()) };
         }
         let direction = if stored.len() == 4 * dimensions { self.direction(stored) } else { None };
         let direction = direction.ok_or_else(damaged)?;
