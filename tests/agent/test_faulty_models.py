@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -197,6 +198,48 @@ def test_whole_calls_are_stored(llm: LLM, sessions: SessionStore, ask: Ask) -> N
     sessions.append("s", [USER, CALL, RESULT])
     ask(Agent(llm=llm, session=sessions), [CALL, RESULT, USER], session_id="s")
     assert len(sessions.messages("s")) == 7
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": 5, "content": "x"},
+        {"role": {"a": 1}, "content": "x"},
+        {"role": "user", "content": 5},
+        {"role": "user", "content": [5]},
+        {"role": "user", "content": [{"type": []}]},
+        {"role": "user", "content": [{"type": "document", "source": {}}]},
+        {"type": "web_search_call", "id": "x"},
+    ],
+)
+def test_what_no_turn_could_send_is_not_appended(sessions: SessionStore, message: Any) -> None:
+    with pytest.raises(InvalidMessageError, match=r"messages\[1\]: "):
+        sessions.append("s", [USER, message])
+    with pytest.raises(InvalidMessageError, match=r"messages\[1\]: "):
+        asyncio.run(sessions.aappend("s", [USER, message]))
+    assert sessions.get("s") is None
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "narrator", "content": "x"}],
+        [{"role": "user", "content": ["Hi", {"type": "text", "text": "there"}]}],
+        [{"role": "assistant", "content": None}],
+        [{"type": "reasoning", "summary": []}],
+        [
+            {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": "rain"},
+        ],
+        [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "weather", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "rain"}]},
+        ],
+    ],
+)
+def test_what_can_be_sent_is_appended(llm: LLM, sessions: SessionStore, ask: Ask, messages: Any) -> None:
+    sessions.append("s", messages)
+    assert ask(Agent(llm=llm, session=sessions), "Hi", session_id="s").steps == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from ai_infra._checks import require_count
 from ai_infra._flow import Closing, Flow, arun, run
 from ai_infra.errors import ConfigurationError, ConflictError, InvalidInputError, SessionNotFoundError
 from ai_infra.llm.memory._groups import require_whole
+from ai_infra.llm.sending import chat_messages
 from ai_infra.llm.session.log import parsed
 from ai_infra.llm.session.state import State
 from ai_infra.llm.session.turns import Policy, Turns, new_id, row_of
@@ -186,8 +187,8 @@ class SessionStore(Closing):
             turn_id: an id of your own. The same turn appended twice is there once.
 
         Raises:
-            InvalidMessageError, InvalidValueError, InvalidTextError: a message that cannot be stored, or half a
-                tool call.
+            InvalidMessageError, InvalidValueError, InvalidTextError: a message that cannot be stored, or that
+                :class:`~ai_infra.LLM` would not send, or half a tool call.
         """
         return run(self._append(session_id, messages, turn_id))
 
@@ -289,6 +290,7 @@ class SessionStore(Closing):
     ) -> Flow[SessionInfo]:
         given = as_list(messages)
         rows = [row_of(message) for message in given]
+        chat_messages(parsed(rows))  # what is refused when it is sent would fail every later turn
         require_whole(given)
         if not rows:
             raise InvalidInputError("there are no messages to append.")
