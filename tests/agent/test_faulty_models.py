@@ -232,7 +232,10 @@ def test_what_no_turn_could_send_is_not_appended(sessions: SessionStore, message
             {"type": "function_call_output", "call_id": "c", "output": "rain"},
         ],
         [
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "weather", "input": {}}]},
+            {
+                "role": "assistant",
+                "content": [{"type": "tool_use", "id": "c", "name": "weather", "input": {}}],
+            },
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "rain"}]},
         ],
     ],
