@@ -1,4 +1,4 @@
-"""``SummarizationMiddleware`` alone; inside an agent it is in test_long.py."""
+"""``SummarizationMiddleware`` alone, and when its summarizer fails; inside an agent it is in test_long.py."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ai_infra import count_tokens
+from ai_infra import LLM, Agent, count_tokens
 from ai_infra.errors import ConfigurationError, SummarizationError
-from ai_infra.llm.memory import SummarizationMiddleware
+from ai_infra.llm.memory import SummarizationMiddleware, summarize_messages
+from ai_infra.llm.session import SessionStore
+from ai_infra.llm.tools.custom import ConversationMemory
+from ai_infra.testing.openai_server import OpenAIServer
 
-from tests.agent.conftest import assert_valid
+from tests.agent.conftest import Ask, assert_valid
 
 Apply = Callable[[SummarizationMiddleware, Any], Any]
 
@@ -91,13 +94,74 @@ def test_calls_stay_with_their_results(apply: Apply) -> None:
 
 
 def test_a_summarizer_that_fails_raises_and_changes_nothing(apply: Apply) -> None:
-    def broken(messages: Any) -> str:
-        raise OSError("down")
-
     messages = chat(20)
     with pytest.raises(SummarizationError, match="OSError"):
-        apply(SummarizationMiddleware(trigger_messages=10, keep_messages=2, llm=broken), messages)
+        apply(SummarizationMiddleware(trigger_messages=10, keep_messages=2, llm=down), messages)
     assert messages == chat(20)
+
+
+def down(messages: Any) -> str:
+    raise OSError("down")
+
+
+@pytest.mark.parametrize("llm", [down, lambda _: ""])
+def test_old_messages_are_left_out_where_no_summary_can_be_made(apply: Apply, llm: Any) -> None:
+    middleware = SummarizationMiddleware(
+        trigger_messages=10, keep_messages=2, llm=llm, on_summary_error="trim"
+    )
+    old = {"role": "system", "content": "[Conversation summary]\nSo far."}
+    messages = [chat(0)[0], old, *chat(20)[1:]]
+    assert apply(middleware, messages) == [*messages[:2], *messages[-2:]]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_summarizer_that_is_down_need_not_fail_turns(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask, stored: bool
+) -> None:
+    options: dict[str, Any] = {"trigger_messages": 4, "keep_messages": 2}
+    keyed = {"session_id": "s"} if stored else {}
+    given = chat(6)[1:]
+    if stored:
+        sessions.append("s", given)
+    prompt = "Hi" if stored else [*given, {"role": "user", "content": "Hi"}]
+
+    def agent(**more: Any) -> Agent:
+        compactor = SummarizationMiddleware(**options, **{"llm": down, **more})
+        return Agent(llm=llm, session=sessions if stored else None, middleware=[compactor])
+
+    with pytest.raises(SummarizationError, match="on_summary_error='trim'"):
+        ask(agent(), prompt, **keyed)
+    assert server.chats == []
+    result = ask(agent(on_summary_error="trim"), prompt, **keyed)
+    assert len(result.messages) == 14
+    assert len(server.chats[-1].messages) == (13 if stored else 2)
+    if stored:  # nothing is given up: the next turn's summary stands for all of it
+        before = sessions.get("s")
+        ask(agent(llm=Summarizer()), "And now?", **keyed)
+        after = sessions.get("s")
+        assert before is not None
+        assert after is not None
+        assert (before.summary, before.summarized) == (None, 0)
+        assert (after.summary, after.summarized) == ("Summary 1.", 13)
+
+
+def test_errors_name_only_what_can_be_passed() -> None:
+    trim, bound = "on_summary_error", "max_summary_tokens"
+    for llm, bounded in ((down, False), (lambda _: "", True)):
+        options: dict[str, Any] = {"trigger_messages": 10, "keep_messages": 2, "llm": llm}
+        with pytest.raises(SummarizationError) as caught:
+            SummarizationMiddleware(**options)(chat(20))
+        assert trim in str(caught.value)
+        assert (bound in str(caught.value)) is bounded
+        with pytest.raises(SummarizationError) as caught:
+            summarize_messages(chat(20), keep_last=2, llm=llm)
+        assert trim not in str(caught.value)
+        assert (bound in str(caught.value)) is bounded
+        memory = ConversationMemory(include_summary=True, llm=llm)
+        with memory, pytest.raises(SummarizationError) as caught:
+            memory.index_conversation("u", "s", chat(2))
+        assert trim not in str(caught.value)
+        assert bound not in str(caught.value)
 
 
 def test_options_that_make_no_sense() -> None:
@@ -105,6 +169,7 @@ def test_options_that_make_no_sense() -> None:
         {},
         {"trigger_messages": 5, "keep_messages": 5},
         {"trigger_messages": 50, "summarize_prompt": 5},
+        {"trigger_messages": 50, "on_summary_error": "ignore"},
     ]
     for options in wrong:
         with pytest.raises(ConfigurationError):

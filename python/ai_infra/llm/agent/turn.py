@@ -236,8 +236,8 @@ class Runner:
         self._seen, self._kept = len(progress.messages), messages
         if setup.compactor is not None:
             compacted = yield from setup.compactor.compact([*before, *messages], summary)
-            if compacted is not None and compacted.action == "summarized":
-                # What the summary stands for is gone for the steps after this one too.
+            if compacted is not None and compacted.action != "none":
+                # What the summary stands for, or is left out without one, is gone for the steps after this one too.
                 rest = compacted.messages[len(before) :]
                 self._kept = [message for message in rest if not _is_summary(message)]
                 turn.state = replace(turn.state, summary=compacted.summary)

@@ -29,10 +29,28 @@ _PROMPT_ROOM = 400
 
 
 class Summarizer:
-    """Asks a model for summaries, in pieces where the input is longer than the model's window."""
+    """Asks a model for summaries, in pieces where the input is longer than the model's window.
 
-    def __init__(self, llm: Any, counter: Counter, prompt: str | None = None) -> None:
+    Args:
+        llm: who summarizes; see :func:`~ai_infra.fit_context`.
+        counter: whose tokens to count.
+        prompt: instructions, in place of ours.
+        bounded: whether the user sets the bound, as ``max_summary_tokens``.
+        skippable: whether the user may go on without, by ``on_summary_error``. Errors name no other remedy.
+    """
+
+    def __init__(
+        self,
+        llm: Any,
+        counter: Counter,
+        prompt: str | None = None,
+        *,
+        bounded: bool = False,
+        skippable: bool = False,
+    ) -> None:
         self._llm = llm
+        self._bounded = bounded
+        self._skip = ", or pass on_summary_error='trim' to go on without a new summary" if skippable else ""
         self._counter = counter
         self._instructions = prompt or INSTRUCTIONS
 
@@ -96,7 +114,7 @@ class Summarizer:
         complaint = ""
         problem = ""
         for _ in range(2):
-            answer = yield _Ask(llm, self._prompt(old, piece, limit, complaint))
+            answer = yield _Ask(llm, self._prompt(old, piece, limit, complaint), self._skip)
             text = _text_of(answer).strip().removeprefix(SUMMARY_PREFIX).strip()
             # Counted where it will stand: tokens may form across the two.
             size = self._counter.text(SUMMARY_PREFIX + text) - prefix
@@ -109,7 +127,7 @@ class Summarizer:
                 complaint = f"{problem} Write a much shorter one."
         raise SummarizationError(
             f"no usable summary after two tries. {problem} The messages are untouched; "
-            "raise max_summary_tokens, use another llm, or pass on_summary_error='trim'."
+            f"{'raise max_summary_tokens, or ' if self._bounded else ''}use another llm{self._skip}."
         )
 
     def _prompt(self, old: str | None, piece: str, limit: int, complaint: str) -> list[dict[str, str]]:
@@ -128,11 +146,12 @@ class Summarizer:
 
 
 class _Ask:
-    """A request for one answer, from any kind of model object."""
+    """A request for one answer, from any kind of model object; ``skip`` is what else can be done if it fails."""
 
-    def __init__(self, llm: Any, messages: list[dict[str, str]]) -> None:
+    def __init__(self, llm: Any, messages: list[dict[str, str]], skip: str) -> None:
         self._llm = llm
         self._messages = messages
+        self._skip = skip
 
     def run(self) -> Any:
         answer = self._guard(lambda: _method(self._llm, ("chat", "invoke"))(self._messages))
@@ -154,22 +173,21 @@ class _Ask:
             answer = await apart(partial(method, self._messages))
             return await answer if inspect.isawaitable(answer) else answer
         except Exception as error:
-            raise _failed(error) from error
+            raise _failed(error, self._skip) from error
 
     def _guard(self, call: Callable[[], Any]) -> Any:
         # Whatever a caller's own summarizer raises is a failed summary: it must not lose the messages.
         try:
             return call()
         except Exception as error:
-            raise _failed(error) from error
+            raise _failed(error, self._skip) from error
 
 
-def _failed(error: Exception) -> Exception:
+def _failed(error: Exception, skip: str) -> Exception:
     if isinstance(error, ConfigurationError):
         return error  # a wrong set-up is not a failed summary, and trimming would hide it
     return SummarizationError(
-        f"the summarizer failed ({type(error).__name__}: {error}). The messages are untouched; "
-        "try again, or pass on_summary_error='trim' to go on without a new summary."
+        f"the summarizer failed ({type(error).__name__}: {error}). The messages are untouched; try again{skip}."
     )
 
 

@@ -127,7 +127,9 @@ def _fit(
                 max_tokens,
                 keep,
                 max_summary_tokens,
-                Summarizer(llm, counter, summarize_prompt),
+                Summarizer(
+                    llm, counter, summarize_prompt, bounded=True, skippable=on_summary_error == "raise"
+                ),
             )
             return ContextResult.of(plan, cut, tail, new, summarized=True)
         except SummarizationError:

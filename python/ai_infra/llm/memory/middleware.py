@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ai_infra._checks import require_count, require_text
 from ai_infra._flow import Flow, arun, run
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.memory._plan import SUMMARY_PREFIX
+from ai_infra.llm.memory._summarizer import Summarizer
 from ai_infra.llm.memory.result import ContextResult
 from ai_infra.llm.memory.tokens import counter_for
-from ai_infra.llm.memory.trim import _summarize
+from ai_infra.llm.memory.trim import summarized
 from ai_infra.messages import AnyMessage, as_list, fields_of, to_messages
 
 __all__ = ["SummarizationMiddleware"]
@@ -38,6 +39,9 @@ class SummarizationMiddleware:
         llm: who summarizes; see :func:`~ai_infra.fit_context`.
         summarize_prompt: instructions for the summarizer, in place of ours.
         max_summary_tokens: the bound of the summary.
+        on_summary_error: ``raise`` a :class:`SummarizationError`, or ``trim``: leave the old messages out and go
+            on. In a session they are left out only as far as the session's ``max_tokens`` asks, and the next step
+            tries again. A warning is logged.
         model: whose tokens to count.
 
     Raises:
@@ -53,6 +57,7 @@ class SummarizationMiddleware:
         summarize_prompt: str | None = None,
         *,
         max_summary_tokens: int = 1_024,
+        on_summary_error: Literal["raise", "trim"] = "raise",
         model: str | None = None,
     ) -> None:
         if trigger_tokens is None and trigger_messages is None:
@@ -65,6 +70,8 @@ class SummarizationMiddleware:
         require_count(keep_messages, "keep_messages", least=0)
         require_count(max_summary_tokens, "max_summary_tokens")
         require_text(summarize_prompt, "summarize_prompt")
+        if on_summary_error not in ("raise", "trim"):
+            raise ConfigurationError(f"on_summary_error is 'raise' or 'trim', not {on_summary_error!r}.")
         if trigger_messages is not None and trigger_messages <= keep_messages:
             raise ConfigurationError(
                 f"trigger_messages ({trigger_messages}) must be above keep_messages ({keep_messages}): "
@@ -76,6 +83,7 @@ class SummarizationMiddleware:
         self._llm = llm
         self._prompt = summarize_prompt
         self._max_summary = max_summary_tokens
+        self._trim = on_summary_error == "trim"
         self._model = model
 
     def __call__(self, messages: Iterable[AnyMessage]) -> list[Any]:
@@ -108,15 +116,11 @@ class SummarizationMiddleware:
         keep = max(keep, self.keep_messages)
         if not self._reached(messages, summary, keep):
             return None
+        counter = counter_for(self._model)
+        summarizer = Summarizer(self._llm, counter, self._prompt, bounded=True, skippable=not self._trim)
         return (
-            yield from _summarize(
-                messages,
-                keep_last=keep,
-                llm=self._llm,
-                summarize_prompt=self._prompt,
-                summary=summary,
-                max_summary_tokens=self._max_summary,
-                model=self._model,
+            yield from summarized(
+                messages, summarizer, counter, summary, keep, self._max_summary, trim=self._trim
             )
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from ai_infra._checks import require_count, require_text
 from ai_infra._flow import Flow, awaiting, blocking
-from ai_infra.errors import ConfigurationError, InvalidInputError
+from ai_infra.errors import ConfigurationError, InvalidInputError, SummarizationError
 from ai_infra.llm.memory._groups import links_of
 from ai_infra.llm.memory._plan import Plan
 from ai_infra.llm.memory._summarizer import Summarizer
@@ -16,6 +17,8 @@ from ai_infra.llm.memory.tokens import Counter, counter_for
 from ai_infra.messages import AnyMessage, as_list, fields_of, to_message
 
 __all__ = ["asummarize_messages", "summarize_messages", "trim_messages"]
+
+log = logging.getLogger("ai_infra.memory")
 
 TokenCounter = Callable[[list[Any]], int]
 
@@ -145,17 +148,40 @@ def _summarize(
     keep_last = require_count(keep_last, "keep_last", least=0)
     max_summary_tokens = require_count(max_summary_tokens, "max_summary_tokens")
     require_text(summarize_prompt, "summarize_prompt")
-    plan = Plan(as_list(messages), counter_for(model))
+    counter = counter_for(model)
+    summarizer = Summarizer(llm, counter, summarize_prompt, bounded=True)
+    return (
+        yield from summarized(as_list(messages), summarizer, counter, summary, keep_last, max_summary_tokens)
+    )
+
+
+def summarized(
+    messages: Sequence[AnyMessage],
+    summarizer: Summarizer,
+    counter: Counter,
+    summary: str | None,
+    keep_last: int,
+    limit: int,
+    *,
+    trim: bool = False,
+) -> Flow[ContextResult]:
+    """:func:`summarize_messages`; with ``trim``, old messages are left out where no summary could be made."""
+    plan = Plan(messages, counter)
     planner = plan.walk(2**62)
     cut, tail = planner.cut(2**62, keep=keep_last)
     always = set(plan.always)
     old = summary or plan.old_summary
     new_messages = [plan.messages[at] for at in range(plan.head, cut) if at not in always]
-    text = old
-    if new_messages:
-        summarizer = Summarizer(llm, plan.counter, summarize_prompt)
-        text = yield from summarizer.summarize(old, new_messages, max_summary_tokens)
-    return ContextResult.of(plan, cut, tail, text, summarized=bool(new_messages))
+    if not new_messages:
+        return ContextResult.of(plan, cut, tail, old)
+    try:
+        text = yield from summarizer.summarize(old, new_messages, limit)
+    except SummarizationError:
+        if not trim:
+            raise
+        log.warning("no summary could be made; old messages are left out instead")
+        return ContextResult.of(plan, cut, tail, old)
+    return ContextResult.of(plan, cut, tail, text, summarized=True)
 
 
 summarize_messages = blocking(_summarize, "summarize_messages")
