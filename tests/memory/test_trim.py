@@ -33,6 +33,19 @@ def test_last_and_first_keep_as_many_as_asked_for() -> None:
     assert trim_messages(messages, "last", max_messages=0) == [SYSTEM]
 
 
+def test_a_call_that_is_more_than_asked_for_leaves_nothing() -> None:
+    call: Message = {"role": "assistant", "content": None, "tool_calls": []}
+    results: list[Message] = []
+    for id_ in "ab":
+        call["tool_calls"].append(
+            {"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        )
+        results.append({"role": "tool", "tool_call_id": id_, "content": "1"})
+    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}, call, *results]
+    assert trim_messages(messages, max_messages=2) == messages[:1]
+    assert trim_messages(messages, max_messages=3) == [messages[0], call, *results]
+
+
 def test_token_is_fit_context() -> None:
     messages = [SYSTEM, *chat(50)]
     assert trim_messages(messages, strategy="token", max_tokens=100) == fit_context(messages, 100).messages

@@ -57,7 +57,8 @@ def trim_messages(
         messages: the conversation.
         strategy: ``last`` keeps the newest ``max_messages``, ``first`` the oldest, ``token`` the newest
             that fit in ``max_tokens``, as :func:`fit_context` does.
-        max_messages: how many to keep at most, the system prompt not counted.
+        max_messages: how many to keep at most, the system prompt not counted. A tool call and its results that
+            are more than this together are left out, and what lies behind them too: nothing may remain.
         max_tokens: the budget in tokens.
         preserve_system: keep the leading system messages in any case.
         token_counter: a function from a list of messages to its tokens, in place of exact counting.
