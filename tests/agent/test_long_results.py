@@ -23,6 +23,23 @@ def once(request: Request) -> Reply:
     return Reply("Paid.") if seen else Reply.tools(("charge", {"cents": 500}))
 
 
+def test_a_result_that_no_session_holds_does_not_lose_the_turn(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai_infra.llm.session.turns.MAX_MESSAGE_BYTES", 2**21)
+    whole = iter(["a" * 2**20, "a" * 2**21])
+
+    def dump() -> str:
+        """Dump the table."""
+        return next(whole)
+
+    server.reply(Reply.tools(("dump", {})), Reply.tools(("dump", {})), "Dumped.")
+    assert ask(Agent(llm=llm, tools=[dump], session=sessions), "go", session_id="s") == "Dumped."
+    held, told = (message["content"] for message in sessions.messages("s") if message["role"] == "tool")
+    assert held == "a" * 2**20
+    assert told == "The call was made. Its result, of 2,097,152 characters, is too large to be kept."
+
+
 @pytest.mark.parametrize("summarize", [False, True])
 def test_a_result_longer_than_the_budget_is_cut_and_the_call_made_once(
     server: OpenAIServer, llm: LLM, ask: Ask, summarize: bool

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ai_infra._flow import Call, Flow, insist
-from ai_infra.errors import AgentError, ConfigurationError, ConflictError, MaxStepsError
+from ai_infra.errors import AgentError, ConfigurationError, ConflictError, InvalidValueError, MaxStepsError
 from ai_infra.llm.agent import telemetry
 from ai_infra.llm.agent.calls import Batch
 from ai_infra.llm.agent.events import Emit, TextDelta, ToolFinished, ToolStarted, TurnRestarted
@@ -29,7 +29,7 @@ from ai_infra.llm.memory.middleware import SummarizationMiddleware
 from ai_infra.llm.memory.models import known_model
 from ai_infra.llm.memory.tokens import counter_for
 from ai_infra.llm.response import Usage
-from ai_infra.llm.session.turns import OpenTurn, Turns
+from ai_infra.llm.session.turns import OpenTurn, Turns, row_of
 from ai_infra.llm.tools.tool import Tool
 from ai_infra.messages import SystemMessage, ToolMessage, message_text
 
@@ -203,7 +203,8 @@ class Runner:
 
     def make(self, calls: Sequence[ToolCall], span: Span) -> Flow[list[ToolResult]]:
         """Make the calls together."""
-        return (yield Batch(calls, self.setup.tools, self.setup.middleware, span)) if calls else []
+        made = (yield Batch(calls, self.setup.tools, self.setup.middleware, span)) if calls else []
+        return made if self.setup.turns is None else list(map(_storable, calls, made))
 
     def started(self, calls: Iterable[ToolCall]) -> Flow[None]:
         """Tell who reads the stream that calls are about to be made."""
@@ -330,6 +331,21 @@ def close(turns: Turns, turn: OpenTurn, progress: Progress) -> Flow[None]:
         yield from turns.keep(turn, replace(turn.state, pending=waiting, lease=None))
     else:
         yield from turns.append(turn, progress.messages, replace(turn.state, pending=None))
+
+
+def _storable(call: ToolCall, result: ToolResult) -> ToolResult:
+    """The result as a session can hold it: refused at the end, it would take the turn with it that made the call."""
+    if len(result.content) < 2**20:  # far from too large, whatever is in it
+        return result
+    try:
+        row_of(ToolMessage(result.content, tool_call_id=call.id))
+    except InvalidValueError:
+        log.warning("the tool %s gave %d characters, which no session holds", call.name, len(result.content))
+        told = (
+            f"The call was made. Its result, of {len(result.content):,} characters, is too large to be kept."
+        )
+        return ToolResult(told, failed=result.failed)
+    return result
 
 
 def _is_summary(message: Any) -> bool:
