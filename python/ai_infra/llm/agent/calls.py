@@ -49,9 +49,8 @@ class Batch:
         pool = ThreadPoolExecutor(min(len(self._calls), MOST_AT_ONCE), thread_name_prefix="ai-infra-tool")
         try:
             waiting = [pool.submit(contextvars.copy_context().run, self._run, call) for call in self._calls]
-            wait(
-                waiting
-            )  # what stands around one may raise: the others do not go on behind the caller's back
+            # What stands around one may raise: the others do not go on behind the caller's back.
+            wait(waiting)
             return [one.result() for one in waiting]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
