@@ -25,7 +25,7 @@ const SHARE: usize = 5;
 const TRIES: usize = 100;
 
 /// Of the body, of how texts are taken apart, and of how vectors are made and encoded.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 impl NamespaceIndex {
     /// Whether it shows nothing yet.

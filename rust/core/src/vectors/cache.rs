@@ -19,7 +19,7 @@ use super::{encode, fork};
 use crate::snapshot::{self, Draft, Reader, Writer};
 
 /// Of the body and of how nodes are encoded.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 /// A node that stands for no row.
 const NONE: u32 = u32::MAX;
 

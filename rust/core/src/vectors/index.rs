@@ -273,7 +273,7 @@ impl VectorIndex {
         // Twice as many as asked for, since codes are coarser than rows, and some for dead nodes.
         let mut count = search.k * 2 + 32;
         let mut node = Vec::new();
-        encode_query(&query.unit, &mut node);
+        encode_query(query.coded(), &mut node);
         let found: std::result::Result<Vec<u64>, GraphError> = match chosen {
             None => {
                 count += count * links.dead() / links.nodes().max(1);
@@ -345,9 +345,9 @@ impl VectorIndex {
     }
 }
 
-fn encode_query(unit: &[f32], out: &mut Vec<u8>) {
+fn encode_query(coded: &[f32], out: &mut Vec<u8>) {
     let mut lines = Vec::new();
-    let scale = encode::row_codes(unit, &mut lines);
+    let scale = encode::row_codes(coded, &mut lines);
     graph::node_bytes(&lines, scale, out);
 }
 

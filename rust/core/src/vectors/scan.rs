@@ -1,6 +1,7 @@
 //! The scan over all or some rows of a table.
 
 use std::cell::RefCell;
+use std::mem;
 
 use super::encode::{self, Precision};
 use super::rows::{Line, Rows};
@@ -16,19 +17,29 @@ const CODES_PAY: usize = 1 << 21;
 /// Rows for each one that is wanted from which it pays where codes and rows are in the cache.
 const ROWS_FOR_ONE: usize = 4;
 
-/// What a cosine over codes may be off by. Rounding adds up to a spread of about 0.001; this is many times that.
-const CODES_ERR: f32 = 0.01;
+/// Spreads that a cosine over codes may be off by: that of one row in 10^15 is off by more.
+const SPREADS: f32 = 8.0;
 
 /// A question; which parts are filled follows the table's precision.
 #[derive(Debug, Default)]
 pub struct Query {
     /// Its vector, of length 1 or 0.
-    pub(super) unit: Vec<f32>,
+    unit: Vec<f32>,
+    /// That turned, where the table has a rotation and codes.
+    turned: Vec<f32>,
+    spare: Vec<f32>,
     floats: Vec<Line>,
     /// For tables with codes: the signed codes, their scale and their sum.
     codes: Vec<Line>,
     scale: f32,
     sum: i32,
+}
+
+impl Query {
+    /// What its codes are of.
+    pub(super) fn coded(&self) -> &[f32] {
+        if self.turned.is_empty() { &self.unit } else { &self.turned }
+    }
 }
 
 /// Rows scanned to answer a search.
@@ -50,11 +61,17 @@ impl Table {
     /// Gives `body` the question `vector`, made ready for this table. No such body inside another.
     pub fn ask<T>(&self, vector: &[f32], body: impl FnOnce(&Query) -> T) -> T {
         ASKED.with_borrow_mut(|query| {
-            let Query { unit, floats, codes, scale, sum } = query;
-            encode::unit(vector, unit);
-            encode::floats(unit, self.precision != Precision::F32, floats);
+            encode::unit(vector, &mut query.unit);
+            encode::floats(&query.unit, self.precision != Precision::F32, &mut query.floats);
+            query.turned.clear();
             if self.codes.is_some() {
-                (*scale, *sum) = encode::query_codes(unit, codes);
+                let Query { unit, turned, spare, .. } = &mut *query;
+                if let Some(rotation) = &self.rotation {
+                    rotation.turn(unit, turned, spare);
+                }
+                let mut codes = mem::take(&mut query.codes);
+                (query.scale, query.sum) = encode::query_codes(query.coded(), &mut codes);
+                query.codes = codes;
             }
             body(query)
         })
@@ -102,9 +119,8 @@ impl Table {
         };
         let sifted = match among {
             // The k-th best by rows is at most one error below the k-th best by codes.
-            Among::All => self.sift(&query.unit, k, mix, |slots| {
-                let rated = self.rate(query, k, Among::Slots(slots), mix, |kth, _| kth);
-                rated.map(|kth| kth - CODES_ERR * mix.weight)
+            Among::All => self.sift(query.coded(), k, mix, |slots| {
+                self.rate(query, k, Among::Slots(slots), mix, |kth, error, _| kth - error)
             }),
             Among::Slots(_) => None,
         };
@@ -122,9 +138,9 @@ impl Table {
         if count / ROWS_FOR_ONE < k {
             return None;
         }
-        let left = self.rate(query, k, among, mix, |kth, rated| {
+        let left = self.rate(query, k, among, mix, |kth, error, rated| {
             // What is rated one more error below the k-th best by rows is worse.
-            let bar = kth - 2.0 * CODES_ERR * mix.weight;
+            let bar = kth - 2.0 * error;
             let mut left = Vec::with_capacity(4 * k);
             let mut keep = |slot: u32, score: f32| {
                 if score >= bar {
@@ -140,15 +156,15 @@ impl Table {
         left.filter(|left| left.len() < count / 2)
     }
 
-    /// Gives `body` what those among `among` are worth by their codes, in their order, and the `k`-th best of it. `None`
-    /// where there are no codes or not so many rows.
+    /// Gives `body` the `k`-th best of what those among `among` are worth by their codes, what each may be off by, and all
+    /// in their order. `None` where there are no codes or not so many rows.
     fn rate<T>(
         &self,
         query: &Query,
         k: usize,
         among: Among<'_>,
         mix: &Mix<'_>,
-        body: impl FnOnce(f32, &[f32]) -> T,
+        body: impl FnOnce(f32, f32, &[f32]) -> T,
     ) -> Option<T> {
         let (codes, scales) = self.codes.as_ref()?;
         let last = k.checked_sub(1)?;
@@ -156,18 +172,33 @@ impl Table {
             rated.clear();
             let mut top = TopK::new(k, f32::NEG_INFINITY, self.count(among));
             let mut dots = [0i32; STRIDE];
+            let mut largest = 0.0f32;
             each(codes, among, |slots, rows| {
                 // SAFETY: the kernels come from `Kernels::available`.
                 unsafe { (self.kernels.codes)(&query.codes, rows, &mut dots) };
                 rated.extend(dots.iter().zip(slots).map(|(dot, slot)| {
-                    let scale = query.scale * scales.get(*slot as usize).copied().unwrap_or(0.0);
-                    let score = mix.total(self.id(*slot), (dot - 128 * query.sum) as f32 * scale);
+                    let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
+                    largest = largest.max(scale);
+                    let cosine = (dot - 128 * query.sum) as f32 * (query.scale * scale);
+                    let score = mix.total(self.id(*slot), cosine);
                     top.offer(score, u64::from(*slot));
                     score
                 }));
             });
-            Some(body(top.into_sorted().get(last)?.score, rated))
+            let error = mix.weight * self.codes_error(query.scale, largest);
+            Some(body(top.into_sorted().get(last)?.score, error, rated))
         })
+    }
+
+    /// What a cosine over codes of these scales may be off by. Rounding moves each value by up to half a scale, with a
+    /// spread of a scale / √12; a sum of that by the values of a vector of length 1 has the same spread.
+    fn codes_error(&self, asked: f32, row: f32) -> f32 {
+        if self.rotation.is_some() {
+            SPREADS * (asked.hypot(row) / 12f32.sqrt())
+        } else {
+            // Values that are not turned may all be moved to the same side.
+            (asked + row) / 2.0 * (self.dimensions as f32).sqrt()
+        }
     }
 
     /// The best `k` of at least `min` by `score(id, cosine)`, under their names.
@@ -238,6 +269,59 @@ fn each(table: &Rows, among: Among<'_>, mut body: impl FnMut(&[u32], &[&[Line]])
                 if let Some(rows) = rows.get(..chosen.len()) {
                     body(chosen, rows);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::{Options, Precision, VectorIndex};
+    use super::*;
+
+    /// Also of vectors whose values are all moved to the same side, as counts of words are.
+    #[test]
+    fn no_cosine_over_codes_is_off_by_more_than_is_said() {
+        let mut state = 7u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for size in [96usize, 128, 384, 1_536] {
+            let index =
+                VectorIndex::new(size, Options { precision: Precision::I8, ..Options::default() }).unwrap();
+            for id in 0..900 {
+                let mut vector: Vec<f32> = match id % 3 {
+                    0 => (0..size).map(|_| random(2_001) as f32 - 1_000.0).collect(),
+                    1 => (0..size).map(|_| random(3) as f32 / 2.0).collect(),
+                    _ => (0..size).map(|at| if at % 40 == 3 { 1.0 } else { 0.1 }).collect(),
+                };
+                *vector.first_mut().unwrap() += 3.0;
+                index.add(id, &vector).unwrap();
+            }
+            let state = index.shared.read();
+            let table = &state.table;
+            let all: Vec<u32> = (0..900).collect();
+            let mix = Mix { weight: 1.0, base: &[] };
+            for asked in 0..30 {
+                let mut unit = Vec::new();
+                encode::decode(table.exact.get(asked).unwrap(), table.precision, size, &mut unit);
+                table.ask(&unit, |query| {
+                    let exact = table.exact(query, (900, -2.0), Among::All, |_, cosine| cosine, |id| id);
+                    let rated = table
+                        .rate(query, 1, Among::Slots(&all), &mix, |_, error, rated| (error, rated.to_vec()));
+                    let (error, rated) = rated.unwrap();
+                    for hit in exact {
+                        let code = *rated.get(hit.id as usize).unwrap();
+                        assert!(
+                            (code - hit.score.max(0.0)).abs() <= error,
+                            "{size}: {code} {} {error}",
+                            hit.score
+                        );
+                    }
+                    assert!(size < 128 || error < 0.06, "{size}: {error}");
+                });
             }
         }
     }

@@ -51,10 +51,10 @@ thread_local! {
 
 impl Table {
     /// The slots of all rows that can be among the best `k`, in order: with them a few in a million that cannot.
-    /// `None` where a look does not pay or leaves most of them. `kth` gives the score of the k-th best of some rows.
+    /// `None` where a look does not pay or leaves most of them. `turned` is the question as the rotation turns it; `kth` gives the score of the k-th best of some rows.
     pub(super) fn sift(
         &self,
-        unit: &[f32],
+        turned: &[f32],
         k: usize,
         mix: &Mix<'_>,
         kth: impl FnOnce(&[u32]) -> Option<f32>,
@@ -67,7 +67,7 @@ impl Table {
         DESK.with_borrow_mut(|desk| {
             let Desk { look, most, tops, sorted, parts } = desk;
             // SAFETY: the tables come from `Kernels::available`.
-            unsafe { look.ask(rotation, unit, mix.weight, tables) };
+            unsafe { look.ask(rotation, turned, mix.weight, tables) };
             let padded = rows.next_multiple_of(LANES);
             most.resize(padded, 0.0);
             tops.resize(padded / PART, 0.0);
@@ -258,10 +258,11 @@ mod tests {
             let query: Vec<f32> = centre.iter().map(|value| value + 0.7 * noise.next()).collect();
             let name = |id: u64| id;
             let best = rows.fuse(&query, &Fusion { k: 10, mix, raised: None, name, exact: true }).unwrap();
-            let mut unit = Vec::new();
-            super::super::encode::unit(&query, &mut unit);
             let bar = best.last().unwrap().1;
-            let left = rows.shared.read().table.sift(&unit, 10, &mix, |_| Some(bar)).unwrap();
+            let state = rows.shared.read();
+            let left =
+                state.table.ask(&query, |query| state.table.sift(query.coded(), 10, &mix, |_| Some(bar)));
+            let left = left.unwrap();
             assert!(left.len() < 800 && left.is_sorted());
             assert!(best.iter().all(|(id, _)| left.contains(&(*id as u32))));
         }

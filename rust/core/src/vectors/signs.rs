@@ -1,16 +1,19 @@
 //! One bit a dimension: a first look at every row that reads an eighth of what its codes take.
 //!
 //! A vector is turned by a fixed rotation that looks random (flipped signs and Hadamard transforms), which spreads
-//! whatever it holds over all dimensions; the signs of the result are kept, and one number for what they miss of it.
+//! whatever it holds over all dimensions; the signs of the first ones are kept, and one number for what they miss of it.
 //! With the signs a cosine is estimated without bias, and the spread of the error is known whatever the vectors are:
-//! `√(1/ρ² - 1) / √(dimensions - 1)`, where ρ is the cosine between the turned vector and its signs (Gao and Long 2024,
-//! RaBitQ). So a row whose estimate lies many spreads below the bar is not among the best, and only the others are
-//! looked at again.
+//! `√(g² - 1) / √(dimensions - 1)`, where g is the root of the number of signs by the sum of what the signed dimensions
+//! have (Gao and Long 2024, RaBitQ, where all dimensions are signed). So a row whose estimate lies many spreads below the
+//! bar is not among the best, and only the others are looked at again. Of many dimensions not all need signs: as many
+//! are kept as make the spread [what is small enough](SMALL).
 //!
 //! [`LANES`] rows lie together: a line holds eight dimensions of each, a byte a row. What some dimensions of the question
 //! add for each of their signs is looked up in tables that fit a register, for all rows of the line at once (André,
 //! Kermarrec and Le Scouarnec 2015, PQ Fast Scan). All of it follows from the vectors; a file keeps it because turning
 //! 100,000 of them takes longer than reading it.
+
+use std::f32::consts::PI;
 
 use super::encode::code;
 use super::rows::{Line, Rows};
@@ -24,6 +27,10 @@ pub const PART: usize = 16;
 pub const LEAST: usize = 128;
 /// Flips and transforms; two spread every dimension over all others.
 const ROUNDS: usize = 2;
+/// The spread from which more signs are not worth reading: it is a little more than that of all signs of 384 dimensions.
+const SMALL: f32 = 0.04;
+/// Signs are kept in groups of so many: the lines of three make the kernels' step.
+const STEP: usize = 3 * 8;
 /// Spreads between an estimate and the bar: that of one row in 30,000 is off by more, to either side.
 const SPREADS: f32 = 4.0;
 /// The most that four tables may add together: it fits a byte.
@@ -34,7 +41,10 @@ const MOST_OF_ALL: f32 = 65_000.0;
 /// A fixed rotation of vectors of one size. It makes them longer by up to 63 zeros first.
 #[derive(Debug)]
 pub struct Rotation {
+    /// Values of the vectors.
     size: usize,
+    /// How many of them have signs.
+    kept: usize,
     /// Dimensions that one transform goes over: the largest power of two in `size`.
     block: usize,
     /// For each round and dimension the sign bit to flip, or 0.
@@ -50,16 +60,19 @@ impl Rotation {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 32) as u32 & 0x8000_0000
         });
-        Self { size, block: 1 << size.trailing_zeros(), flips: flips.collect() }
+        // The spread of `kept` signs is √((π/2 · size/kept - 1) / size).
+        let kept = PI / 2.0 / (SMALL * SMALL + 1.0 / size as f32);
+        let kept = (kept as usize).next_multiple_of(STEP).min(size);
+        Self { size, kept, block: 1 << size.trailing_zeros(), flips: flips.collect() }
     }
 
     /// Lines of a block of [`LANES`] rows.
     pub fn lines(&self) -> usize {
-        self.size / 8
+        self.kept / 8
     }
 
     /// Turns `unit`, keeping its length; `spare` is room to work in.
-    fn turn(&self, unit: &[f32], out: &mut Vec<f32>, spare: &mut Vec<f32>) {
+    pub fn turn(&self, unit: &[f32], out: &mut Vec<f32>, spare: &mut Vec<f32>) {
         out.clear();
         out.extend_from_slice(unit);
         out.resize(self.size, 0.0);
@@ -82,10 +95,9 @@ impl Rotation {
         }
     }
 
-    /// The signs of `unit` (of length 1 or 0), a byte for each line, and the factor that goes with them.
-    pub fn encode(&self, unit: &[f32], out: &mut Vec<u8>) -> f32 {
-        let (mut turned, mut spare) = (Vec::new(), Vec::new());
-        self.turn(unit, &mut turned, &mut spare);
+    /// The signs of a turned vector (of length 1 or 0), a byte for each line, and the factor that goes with them.
+    pub fn encode(&self, turned: &[f32], out: &mut Vec<u8>) -> f32 {
+        let turned = turned.get(..self.kept).unwrap_or(turned);
         out.clear();
         out.extend(turned.as_chunks::<8>().0.iter().map(|values| {
             values.iter().rev().fold(0u8, |byte, value| byte << 1 | (!value.to_bits() >> 31) as u8)
@@ -96,7 +108,12 @@ impl Rotation {
         }
         let sum: f32 = lanes.iter().sum();
         // A zero vector has no direction: the factor of a common one keeps its estimate within the common spread.
-        if sum > 0.0 { 1.0 / sum } else { 1.25 / (self.size as f32).sqrt() }
+        if sum > 0.0 { 1.0 / sum } else { self.usual() / (self.kept as f32).sqrt() }
+    }
+
+    /// The usual g of the module's formula: a turned value has √(2 / (π · size)), sign aside, in the mean.
+    fn usual(&self) -> f32 {
+        (PI / 2.0 * self.size as f32 / self.kept as f32).sqrt()
     }
 }
 
@@ -136,24 +153,22 @@ pub struct Look {
     pub flat: f32,
     /// See `flat`.
     pub tilt: f32,
-    turned: Vec<f32>,
-    spare: Vec<f32>,
     codes: Vec<i8>,
 }
 
 impl Look {
-    /// Gets ready for the question `unit` where a cosine of 1 is worth `weight`, and for the kernel that `tables` fits.
+    /// Gets ready for a question that was [turned](Rotation::turn), where a cosine of 1 is worth `weight`, and for the kernel that `tables` fits.
     ///
     /// # Safety
     /// The tables come from `Kernels::available`.
-    pub unsafe fn ask(&mut self, rotation: &Rotation, unit: &[f32], weight: f32, tables: Tables) {
-        let Self { turned, spare, codes, .. } = self;
-        rotation.turn(unit, turned, spare);
+    pub unsafe fn ask(&mut self, rotation: &Rotation, turned: &[f32], weight: f32, tables: Tables) {
+        let codes = &mut self.codes;
+        let turned = turned.get(..rotation.kept).unwrap_or(turned);
         // Each kernel adds up what four tables say before it takes more room for it: at most what 24 dimensions have,
         // half of which may be rounded up.
         let largest = turned.chunks(3 * 8).map(length).fold(0.0, f32::max);
-        let size = rotation.size as f32;
-        let inverse = ((MOST - 12.0) / largest).min((MOST_OF_ALL - size / 2.0) / length(turned));
+        let kept = rotation.kept as f32;
+        let inverse = ((MOST - 12.0) / largest).min((MOST_OF_ALL - kept / 2.0) / length(turned));
         let inverse = inverse.min(127.0 / turned.iter().fold(0.0, |most, value| value.abs().max(most)));
         let inverse = if inverse.is_finite() { inverse } else { 0.0 };
         codes.clear();
@@ -164,13 +179,16 @@ impl Look {
         self.lines = rotation.lines();
         let step = if inverse > 0.0 { 1.0 / inverse } else { 0.0 };
         self.scale = weight * step;
-        // With g = 1/ρ the spread grows with √(g² - 1), which lies below its tangent at g = 1.25, the usual value.
-        let (root, spread) = (size.sqrt(), SPREADS / (size - 1.0).sqrt());
-        self.tilt = weight * spread * (5.0 / 3.0) * root;
-        // Rounding moves each value by up to half a step, with a spread of a step / √12; a row's factor of g / √size
+        // The spread grows with √(g² - 1), which lies below its tangent at the usual g.
+        let (root, spread, usual) =
+            (kept.sqrt(), SPREADS / (rotation.size as f32 - 1.0).sqrt(), rotation.usual());
+        let middle = (usual * usual - 1.0).sqrt();
+        let slope = usual / middle;
+        self.tilt = weight * spread * slope * root;
+        // Rounding moves each value by up to half a step, with a spread of a step / √12; a row's factor of g / √kept
         // makes of the sum of all a spread of g times that.
-        let rounding = SPREADS * 1.25 * step / 12f32.sqrt();
-        self.flat = weight * (spread * (0.75 - 1.25 * 5.0 / 3.0) + rounding);
+        let rounding = SPREADS * usual * step / 12f32.sqrt();
+        self.flat = weight * (spread * (middle - usual * slope) + rounding);
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Encoded {
     pub(super) scale: f32,
     pub(super) signs: Vec<u8>,
     pub(super) factor: f32,
+    turned: Vec<f32>,
+    spare: Vec<f32>,
 }
 
 /// All rows of one index.
@@ -106,12 +108,17 @@ impl Table {
         }
     }
 
-    /// Adds to it what scans of many rows read first.
+    /// Adds to it what scans of many rows read first. Where there is a rotation, all of it is of the turned vector: what
+    /// rounding takes from the values of that is as good as random, whatever the vector.
     pub fn encode_codes(rotation: Option<&Rotation>, unit: &[f32], out: &mut Encoded) {
-        if let Some(rotation) = rotation {
-            out.factor = rotation.encode(unit, &mut out.signs);
-        }
-        out.scale = encode::row_codes(unit, &mut out.codes);
+        let Encoded { codes, signs, turned, spare, .. } = out;
+        let Some(rotation) = rotation else {
+            out.scale = encode::row_codes(unit, codes);
+            return;
+        };
+        rotation.turn(unit, turned, spare);
+        out.factor = rotation.encode(turned, signs);
+        out.scale = encode::row_codes(turned, codes);
     }
 
     /// Gets ready for so many rows, where there is none yet.

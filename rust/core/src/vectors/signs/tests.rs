@@ -54,25 +54,62 @@ fn a_rotation_keeps_products() {
 }
 
 #[test]
+fn of_many_dimensions_not_all_have_signs_and_the_spread_is_as_known() {
+    for (size, kept) in [(128usize, 128), (200, 256), (384, 384), (768, 552), (1_536, 720), (3_072, 816)] {
+        let rotation = Rotation::new(size);
+        assert_eq!(rotation.lines() * 8, kept, "{size}");
+        let mut seed = 11;
+        let rows = kinds(size, &mut seed);
+        let (mut bytes, mut turned, mut spare) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut squares, mut sum, mut count) = (0.0, 0.0, 0.0);
+        for row in &rows {
+            rotation.turn(row, &mut turned, &mut spare);
+            let factor = rotation.encode(&turned, &mut bytes);
+            let signs = turned.clone();
+            for other in &rows {
+                let cosine = dot(row, other);
+                rotation.turn(other, &mut turned, &mut spare);
+                let found = turned.iter().zip(&signs).take(kept);
+                let found: f32 = found.map(|(value, sign)| value * sign.signum()).sum();
+                // What is left when both point the same way is of another kind.
+                if cosine < 0.9 {
+                    let off = (found * factor - cosine) / (1.0 - cosine * cosine).sqrt();
+                    squares += off * off;
+                    sum += off;
+                    count += 1.0;
+                }
+            }
+        }
+        let (spread, mean) = ((squares / count).sqrt(), sum / count);
+        let known = ((rotation.usual().powi(2) - 1.0) / size as f32).sqrt();
+        assert!((0.8..1.15).contains(&(spread / known)), "{size}: {spread} of {known}");
+        assert!(mean.abs() < 0.1 * known, "{size}: {mean} of {known}");
+        assert!(size < 384 || known < 0.041, "{size}: {known}");
+    }
+}
+
+#[test]
 fn no_score_lies_above_what_is_believed() {
     let mut seed = 9;
-    for size in [128usize, 200, 384, 1_536] {
+    for size in [128usize, 200, 384, 768, 1_536] {
         let rotation = Rotation::new(size);
         let rows = kinds(size, &mut seed);
         let mut signs = Signs::new(rotation.lines());
-        let mut bytes = Vec::new();
+        let (mut bytes, mut turned, mut spare) = (Vec::new(), Vec::new(), Vec::new());
         for (slot, row) in rows.iter().enumerate() {
-            let factor = rotation.encode(row, &mut bytes);
+            rotation.turn(row, &mut turned, &mut spare);
+            let factor = rotation.encode(&turned, &mut bytes);
             signs.put(slot, &bytes, factor);
         }
         let mut look = Look::default();
         let padded = rows.len().next_multiple_of(LANES);
         let base: Vec<f32> = (0..padded).map(|n| n as f32 / 1_000.0).collect();
         for query in &rows {
+            rotation.turn(query, &mut turned, &mut spare);
             let mut first: Option<Vec<f32>> = None;
             for (tables, kernel) in Kernels::available().into_iter().map(|set| set.signs) {
                 // SAFETY: the tables come from `available`.
-                unsafe { look.ask(&rotation, query, 0.5, tables) };
+                unsafe { look.ask(&rotation, &turned, 0.5, tables) };
                 let (mut most, mut tops) = (vec![0.0; padded], vec![0.0; padded / PART]);
                 let mut at = 0;
                 for (blocks, factors) in signs.runs(3) {
