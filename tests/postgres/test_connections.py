@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from ai_infra.errors import StorageClosedError, StorageError, StorageTimeoutError
+from ai_infra.errors import StorageClosedError, StorageError, StorageTimeoutError, StorageUnavailableError
 from ai_infra.llm.memory.store import MemoryStore
 from ai_infra.storage.postgres import PostgresBackend
 
@@ -97,6 +97,41 @@ def kill(url: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name = 'ai_infra' AND datname = current_database()"
         )
+
+
+def test_a_connection_to_what_takes_no_writes_any_more_is_replaced(url: str) -> None:
+    async def change(store: MemoryStore) -> None:
+        await store.aput(NS, "k", {"v": 2})
+        backend: Any = store._backend
+        pool = await backend._database.apool()
+        async with pool.connection() as connection:
+            await connection.execute("SET default_transaction_read_only = on")
+        await store.aput(NS, "k", {"v": 3})
+        await store.aput_many([(NS, "k", {"v": 4}), (NS, "other", {"v": 4})])
+
+    with MemoryStore.postgres(url, pool_size=1) as store:
+        store.put(NS, "k", {"v": 0})
+        backend: Any = store._backend
+        with backend._database.pool().connection() as connection:
+            connection.execute("SET default_transaction_read_only = on")
+        store.put(NS, "k", {"v": 1})
+        asyncio.run(change(store))
+        item = store.get(NS, "k")
+        assert item is not None
+        assert item.value == {"v": 4}
+
+
+def test_a_database_that_takes_no_writes_says_what_to_do(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', "
+            "current_database()); END $$"
+        )
+    with (
+        MemoryStore.postgres(url, timeout=0.3) as store,
+        pytest.raises(StorageUnavailableError, match="takes no writes"),
+    ):
+        store.put(NS, "k", {})
 
 
 def test_stores_of_one_string_share_a_pool(url: str) -> None:

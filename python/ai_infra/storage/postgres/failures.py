@@ -34,8 +34,8 @@ class Failure(NamedTuple):
     cure: Cure
 
 
-_LOST = ("08", "57P01", "57P02", "57P03", "57P05", "53300", "25006")
-"""SQLSTATEs of a server that went, comes, is full of connections, or (25006) is no longer the primary."""
+_LOST = ("08", "57P01", "57P02", "57P03", "57P05", "53300")
+"""SQLSTATEs of a server that went, comes, or is full of connections."""
 
 _COMING = (
     "refused",
@@ -71,6 +71,13 @@ def judge(error: BaseException, dsn: Dsn) -> Failure:
     state = state or ""
     if state.startswith(_LOST):
         return Failure(StorageUnavailableError(f"PostgreSQL at {dsn.name} went away ({text})"), Cure.CONNECT)
+    if state == "25006":
+        # Until then it may have been the primary, and another server may be it now.
+        read_only = (
+            f"PostgreSQL at {dsn.name} takes no writes ({text}); connect to the primary (several hosts with "
+            "target_session_attrs=read-write find it), or turn default_transaction_read_only off"
+        )
+        return Failure(StorageUnavailableError(read_only), Cure.CONNECT)
     if state in ("40001", "40P01"):
         return Failure(
             StorageTimeoutError(

@@ -112,10 +112,15 @@ class Work(Generic[T]):
         while True:
             try:
                 with self._database.pool().connection(attempts.patience()) as connection:
-                    if self._atomic:
-                        with connection.transaction():
-                            return self._drive(connection)
-                    return self._drive(connection)
+                    try:
+                        if self._atomic:
+                            with connection.transaction():
+                                return self._drive(connection)
+                        return self._drive(connection)
+                    except psycopg.errors.ReadOnlySqlTransaction:
+                        # What was the primary when this was opened need not be it now: the next attempt looks again.
+                        connection.close()
+                        raise
             except psycopg.Error as error:
                 verdict = attempts.after(error)
             if isinstance(verdict, AIInfraError):
@@ -131,10 +136,14 @@ class Work(Generic[T]):
             try:
                 pool = await self._database.apool()
                 async with pool.connection(attempts.patience()) as connection:
-                    if self._atomic:
-                        async with connection.transaction():
-                            return await self._adrive(connection)
-                    return await self._adrive(connection)
+                    try:
+                        if self._atomic:
+                            async with connection.transaction():
+                                return await self._adrive(connection)
+                        return await self._adrive(connection)
+                    except psycopg.errors.ReadOnlySqlTransaction:
+                        await connection.close()
+                        raise
             except psycopg.Error as error:
                 verdict = attempts.after(error)
             if isinstance(verdict, AIInfraError):
