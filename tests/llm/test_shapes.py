@@ -83,6 +83,11 @@ def test_blocks_of_an_answer_are_one_text(server: OpenAIServer, llm: LLM, ask: A
     assert server.chats[-1].messages[0] == {"role": "assistant", "content": "The sky is blue."}
 
 
+def events(chunks: list[Any]) -> Reply:
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    return Reply(body=body.encode(), headers={"content-type": "text/event-stream"})
+
+
 def test_a_refusal_is_the_answer(server: OpenAIServer, llm: LLM) -> None:
     message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
     server.reply(Reply.raw({"choices": [{"message": message, "finish_reason": "stop"}]}))
@@ -90,10 +95,76 @@ def test_a_refusal_is_the_answer(server: OpenAIServer, llm: LLM) -> None:
     deltas = [{"role": "assistant", "refusal": "I cannot "}, {"refusal": "help."}]
     chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
-    server.reply(Reply(body=events.encode(), headers={"content-type": "text/event-stream"}))
+    server.reply(events(chunks))
     stream = llm.stream("x")
     assert "".join(stream) == stream.response == "I cannot help."
+
+
+def fragment(index: int | None, ident: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    given = {"index": index, "id": ident, "function": {k: v for k, v in function.items() if v is not None}}
+    return {k: v for k, v in given.items() if v is not None}
+
+
+CALLS = {
+    "as the protocol has it": [
+        (0, "a", "f", ""),
+        (1, "b", "g", ""),
+        (1, None, None, "2"),
+        (0, None, None, "1"),
+    ],
+    "a name in pieces": [(0, "a", "f", ""), (0, None, "", "1"), (1, "b", None, ""), (1, None, "g", "2")],
+    "no index": [(None, "a", "f", ""), (None, None, None, "1"), (None, "b", "g", "2")],
+    "no index, id in every fragment": [(None, "a", "f", ""), (None, "a", "f", "1"), (None, "b", "g", "2")],
+    "no index, interleaved": [
+        (None, "a", "f", ""),
+        (None, "b", "g", ""),
+        (None, "a", None, "1"),
+        (None, "b", None, "2"),
+    ],
+    "index 0 for all": [(0, "a", "f", "1"), (0, "b", "g", ""), (0, None, None, "2")],
+    "id and name in every fragment": [
+        (0, "a", "f", ""),
+        (0, "a", "f", "1"),
+        (1, "b", "g", ""),
+        (1, "b", "g", "2"),
+    ],
+    "a new id in every fragment": [
+        (0, "a", "f", ""),
+        (0, "x", None, "1"),
+        (1, "b", "g", ""),
+        (1, "y", None, "2"),
+    ],
+    "neither index nor id": [(None, None, "f", "1"), (None, None, "g", ""), (None, None, None, "2")],
+    "index 0 for all, no id": [(0, "", "f", "1"), (0, "", "g", ""), (0, "", None, "2")],
+}
+
+
+@pytest.mark.parametrize("fragments", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize("together", [True, False])
+def test_fragments_of_calls_find_together(
+    server: OpenAIServer, llm: LLM, fragments: list[Any], together: bool
+) -> None:
+    parts = [fragment(*given) for given in fragments]
+    deltas = [{"tool_calls": parts}] if together else [{"tool_calls": [part]} for part in parts]
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    server.reply(events(chunks))
+    stream = llm.stream("x")
+    assert "".join(stream) == ""
+    idents = ["a", "b"] if any(given[1] for given in fragments) else ["", ""]
+    found = [
+        (call["id"], call["function"]["name"], call["function"]["arguments"])
+        for call in stream.response.tool_calls
+    ]
+    assert found == [(idents[0], "f", "1"), (idents[1], "g", "2")]
+
+
+def test_a_whole_message_in_one_event_is_the_answer(server: OpenAIServer, llm: LLM) -> None:
+    message = {"role": "assistant", "content": "all of it"}
+    server.reply(events([{"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}]))
+    stream = llm.stream("x")
+    assert "".join(stream) == stream.response == "all of it"
 
 
 def test_a_class_for_a_format_is_refused_with_what_to_send(server: OpenAIServer, llm: LLM, ask: Ask) -> None:

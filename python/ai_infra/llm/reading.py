@@ -98,7 +98,8 @@ class Assembly:
         self._endpoint = endpoint
         self._body = body
         self._text: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: list[dict[str, Any]] = []
+        self._latest: dict[int, dict[str, Any]] = {}  # by the index that the service gives
         self._finish: str | None = None
         self._usage: Usage | None = None
         self._model = str(body.get("model") or "")
@@ -126,13 +127,14 @@ class Assembly:
         if not isinstance(choice, Mapping):
             return ""
         self._finish = choice.get("finish_reason") or self._finish
-        delta = choice.get("delta")
+        delta = choice.get("delta") or choice.get("message")  # some services send the whole in one event
         if not isinstance(delta, Mapping):
             return ""
         if (failure := _shapeless(delta)) is not None:
             return failure
-        for position, part in enumerate(delta.get("tool_calls") or ()):
-            self._add_call(part, position)
+        for part in delta.get("tool_calls") or ():
+            if isinstance(part, Mapping):
+                self._add_call(part)
         return self._add_text(_text(delta.get("content")) or _refusal(delta) or "")
 
     def response(self) -> ChatResponse | Failure:
@@ -143,11 +145,10 @@ class Assembly:
             return _senseless("a stream without choices")
         if not self.done or not self._finish:
             return self.interrupted()
-        calls = [self._calls[index] for index in sorted(self._calls)]
         return finished(
             self._body,
             "".join(self._text) or None,
-            calls,
+            self._calls,
             finish=self._finish,
             usage=self._usage,
             model=self._model,
@@ -169,24 +170,43 @@ class Assembly:
             self._text.append(text)
         return text
 
-    def _add_call(self, part: object, position: int) -> None:
+    def _add_call(self, part: Mapping[str, Any]) -> None:
         """Add a fragment: the first of a call brings id and name, the others pieces of the arguments."""
-        if not isinstance(part, Mapping):
-            return
-        index = part.get("index")
-        if not isinstance(index, int):  # some services send whole calls without an index
-            index = len(self._calls) if part.get("id") else max(len(self._calls) - 1, position)
-        call = self._calls.setdefault(
-            index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-        )
-        call["id"] = part.get("id") or call["id"]
         function = part.get("function")
-        if isinstance(function, Mapping):
-            call["function"]["name"] += _written(function.get("name"))
-            call["function"]["arguments"] += _written(function.get("arguments"))
-        for name, value in part.items():
-            if name not in {"id", "index", "type", "function"}:
-                call[name] = value  # Gemini's thought signatures must come back with the call
+        function = function if isinstance(function, Mapping) else {}
+        name, ident = _written(function.get("name")), part.get("id") or ""
+        call = self._begun(part.get("index"), ident, name)
+        same = ident and ident == call["id"]
+        if not (same and name == call["function"]["name"]):  # some services repeat both with every fragment
+            call["function"]["name"] += name
+        call["id"] = call["id"] or ident
+        call["function"]["arguments"] += _written(function.get("arguments"))
+        for key, value in part.items():
+            if key not in {"id", "index", "type", "function"}:
+                call[key] = value  # Gemini's thought signatures must come back with the call
+
+    def _begun(self, index: object, ident: str, name: str) -> dict[str, Any]:
+        """The call that a fragment belongs to, which may be a new one.
+
+        The protocol tells by the index. Some services give none, some 0 to every call, and some an id of its own to
+        every fragment: there a call begins with a name that comes with a new id or, without ids, behind arguments.
+        """
+        if isinstance(index, int):
+            call = self._latest.get(index)
+        else:
+            named = (call for call in self._calls if ident and call["id"] == ident)
+            call = next(named, self._calls[-1] if self._calls else None)
+        if call is not None and name:
+            if ident and call["id"]:
+                call = call if call["id"] == ident else None
+            elif call["function"]["arguments"] or not isinstance(index, int):
+                call = None
+        if call is None:
+            call = {"id": ident, "type": "function", "function": {"name": "", "arguments": ""}}
+            self._calls.append(call)
+            if isinstance(index, int):
+                self._latest[index] = call
+        return call
 
 
 def _senseless(what: str) -> Failure:
