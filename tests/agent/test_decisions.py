@@ -89,6 +89,33 @@ def test_a_call_that_may_have_been_made_is_not_made_again_unasked(
     assert resumed(agent, ask, "s", retry=True) == "Sent."
 
 
+def test_what_other_calls_of_the_step_gave_is_kept(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
+) -> None:
+    class AfterMallory(After):
+        def around_tool(self, call: ToolCall, run: Callable[[ToolCall], ToolResult]) -> ToolResult:
+            return super().around_tool(call, run) if "Mallory" in call.arguments else run(call)
+
+    mail, audit = Mailbox(), AfterMallory()
+    agent = Agent(llm=llm, session=sessions, tools=[mail.send], pause_before=[mail.send], middleware=[audit])
+    calls = [("send", {"to": name}) for name in ("Ann", "Mallory", "Eve", "Bob")]
+    server.reply(Reply.tools(*calls), "Sent.")
+    ask(agent, "write", session_id="s")
+    resumed(agent, ask, "s")
+    resumed(agent, ask, "s")
+    resumed(agent, ask, "s", approved=False, reason="Not Eve.")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="audit"):
+            resumed(agent, ask, "s", retry=True)
+    assert sorted(mail.sent) == ["Ann: hi", "Bob: hi", "Mallory: hi", "Mallory: hi"]
+    audit.broken = False
+    assert resumed(agent, ask, "s", retry=True) == "Sent."
+    assert sorted(mail.sent) == ["Ann: hi", "Bob: hi", "Mallory: hi", "Mallory: hi", "Mallory: hi"]
+    results = [message["content"] for message in server.chats[-1].messages if message["role"] == "tool"]
+    assert [result.split()[0] for result in results] == ["sent", "sent", "The", "sent"]
+    assert "Not Eve." in results[2]
+
+
 def test_a_decision_after_the_calls_were_made_is_not_ignored(
     server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
 ) -> None:

@@ -28,7 +28,10 @@ MOST_AT_ONCE = 16
 
 
 class Batch:
-    """The tool calls of one step, as one request: run together, answered in order."""
+    """The tool calls of one step, as one request: run together, answered in order.
+
+    The answer to a call is its result, or the exception of what stands around it. All are over by then.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Batch:
         self._around = [one for one in middleware if overridden(one, "around_tool")]
         self._span = span
 
-    def run(self) -> list[ToolResult]:
+    def run(self) -> list[ToolResult | Exception]:
         """One call where we are, several on threads."""
         if len(self._calls) == 1:
             return [self._run(self._calls[0])]
@@ -51,11 +54,11 @@ class Batch:
             waiting = [pool.submit(contextvars.copy_context().run, self._run, call) for call in self._calls]
             # What stands around one may raise: the others do not go on behind the caller's back.
             wait(waiting)
-            return [one.result() for one in waiting]
+            return [_outcome(one.exception() or one.result()) for one in waiting]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def arun(self) -> list[ToolResult]:
+    async def arun(self) -> list[ToolResult | Exception]:
         """All at once: coroutines in this loop, plain functions on threads of their own."""
         if len(self._calls) == 1:
             return [await self._arun(self._calls[0])]
@@ -68,12 +71,7 @@ class Batch:
                 return await self._arun(call)
 
         done = await asyncio.gather(*(one(call) for call in self._calls), return_exceptions=True)
-        results = []
-        for result in done:  # all are over, as in the sync world
-            if isinstance(result, BaseException):
-                raise result
-            results.append(result)
-        return results
+        return [_outcome(one) for one in done]
 
     def _is_async(self, call: ToolCall) -> bool:
         tool = self._tools.get(call.name)
@@ -134,6 +132,12 @@ class Batch:
         except InvalidInputError as error:
             return ToolResult(clean(f"Error: {error}"), failed=True)
         return partial(_called, tool.function, args, kwargs)
+
+
+def _outcome(found: ToolResult | BaseException) -> ToolResult | Exception:
+    if isinstance(found, ToolResult | Exception):
+        return found
+    raise found
 
 
 def _called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -189,7 +189,11 @@ def _carry_out(
     claim: str,
     span: Span,
 ) -> Flow[list[tuple[ToolCall, ToolResult]]]:
-    """Make the calls of the last message as they were decided; the others as they are."""
+    """Make the calls of the last message as they were decided; the others as they are.
+
+    What stands around a tool may fail, before the call or behind it. Then the claim stays, and a person finds out;
+    the results of the other calls are kept, so that these are not made once more.
+    """
     message, decisions = progress.messages[-1], pending["decisions"]
     for call in message.tool_calls:
         decided = decisions.get(call["id"])
@@ -202,14 +206,23 @@ def _carry_out(
         for id_, decided in decisions.items()
         if not decided["approved"]
     }
+    told |= pending.get("made", {})
     approved = [call for call in calls if call.id not in told]
     # Told before it is claimed: who reads a stream and leaves it then has begun nothing.
     yield from runner.started(approved)
     yield from turns.keep(turn, replace(turn.state, pending={**pending, "claim": claim}))
-    # What fails here stands around a tool, before the call or behind it: the claim stays, and a person finds out.
-    results = yield from runner.make(approved, span)
-    made = list(zip(approved, results, strict=True))
+    outcomes = yield from runner.outcomes(approved, span)
+    made = [(call, one) for call, one in zip(approved, outcomes, strict=True) if isinstance(one, ToolResult)]
     told |= {call.id: result.content for call, result in made}
+    failure = next((one for one in outcomes if isinstance(one, Exception)), None)
+    if failure is not None:
+        known = pending.get("made", {}) | {call.id: result.content for call, result in made}
+        state = {**pending, "claim": claim, "made": known}
+        with contextlib.suppress(ConflictError, StorageError):
+            yield from _while_ours(
+                turns, turn, claim, lambda: turns.keep(turn, replace(turn.state, pending=state))
+            )
+        raise failure
     progress.messages += [ToolMessage(told[call.id], tool_call_id=call.id) for call in calls]
     progress.waiting = []
     return made

@@ -7,7 +7,7 @@ import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from ai_infra._flow import Call, Flow, insist
 from ai_infra.errors import AgentError, ConfigurationError, ConflictError, InvalidValueError, MaxStepsError
@@ -203,7 +203,17 @@ class Runner:
 
     def make(self, calls: Sequence[ToolCall], span: Span) -> Flow[list[ToolResult]]:
         """Make the calls together."""
-        made = (yield Batch(calls, self.setup.tools, self.setup.middleware, span)) if calls else []
+        outcomes = yield from self.outcomes(calls, span)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+        return cast("list[ToolResult]", outcomes)
+
+    def outcomes(self, calls: Sequence[ToolCall], span: Span) -> Flow[list[ToolResult | Exception]]:
+        """The same, with what was raised around a call in place of its result."""
+        if not calls:
+            return []
+        made = yield Batch(calls, self.setup.tools, self.setup.middleware, span)
         return made if self.setup.turns is None else list(map(_storable, calls, made))
 
     def started(self, calls: Iterable[ToolCall]) -> Flow[None]:
@@ -333,9 +343,9 @@ def close(turns: Turns, turn: OpenTurn, progress: Progress) -> Flow[None]:
         yield from turns.append(turn, progress.messages, replace(turn.state, pending=None))
 
 
-def _storable(call: ToolCall, result: ToolResult) -> ToolResult:
+def _storable(call: ToolCall, result: ToolResult | Exception) -> ToolResult | Exception:
     """The result as a session can hold it: refused at the end, it would take the turn with it that made the call."""
-    if len(result.content) < 2**20:  # far from too large, whatever is in it
+    if isinstance(result, Exception) or len(result.content) < 2**20:  # far from too large, whatever is in it
         return result
     try:
         row_of(ToolMessage(result.content, tool_call_id=call.id))
