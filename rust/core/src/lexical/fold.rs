@@ -65,7 +65,8 @@ pub(crate) fn kind(c: char) -> Kind {
     }
 }
 
-/// Appends the folded form of `c` to `out`: lower case, without accents, full-width forms narrowed.
+/// Appends the folded form of `c` to `out`: lower case, without accents; full-width forms, ligatures, raised and lowered
+/// digits and letters of mathematics are what they stand for.
 pub(crate) fn fold_into(c: char, out: &mut String) {
     if c.is_ascii() {
         out.push(c.to_ascii_lowercase());
@@ -77,6 +78,10 @@ pub(crate) fn fold_into(c: char, out: &mut String) {
         }
         return;
     }
+    if let Some(plain) = of_mathematics(c) {
+        out.push(plain);
+        return;
+    }
     for l in c.to_lowercase() {
         match base(l) {
             Some(s) => out.push_str(s),
@@ -86,7 +91,18 @@ pub(crate) fn fold_into(c: char, out: &mut String) {
     }
 }
 
-/// What an accented lower-case letter is reduced to.
+/// The letter or digit that a mathematical one is, as posts write bold and italic with. Alphabets of 52 letters lie one
+/// after the other there, then numerals of ten digits.
+fn of_mathematics(c: char) -> Option<char> {
+    let (first, numerals) = (0x1D400, 0x1D7CE);
+    match u32::from(c) {
+        u @ 0x1D400..=0x1D6A3 => char::from_u32(u32::from('a') + (u - first) % 26),
+        u @ 0x1D7CE..=0x1D7FF => char::from_u32(u32::from('0') + (u - numerals) % 10),
+        _ => None,
+    }
+}
+
+/// What a lower-case letter with an accent, or one that stands for several, is reduced to.
 fn base(c: char) -> Option<&'static str> {
     Some(match c {
         'à'..='å' | 'ā' | 'ă' | 'ą' | 'ǎ' | 'ạ'..='ặ' if c < 'ạ' || u32::from(c) % 2 == 1 => "a",
@@ -111,6 +127,23 @@ fn base(c: char) -> Option<&'static str> {
         'ß' => "ss",
         'æ' => "ae",
         'œ' => "oe",
+        'ﬀ' => "ff",
+        'ﬁ' => "fi",
+        'ﬂ' => "fl",
+        'ﬃ' => "ffi",
+        'ﬄ' => "ffl",
+        'ﬅ' | 'ﬆ' => "st",
+        'ĳ' => "ij",
+        '⁰' | '₀' => "0",
+        '¹' | '₁' => "1",
+        '²' | '₂' => "2",
+        '³' | '₃' => "3",
+        '⁴' | '₄' => "4",
+        '⁵' | '₅' => "5",
+        '⁶' | '₆' => "6",
+        '⁷' | '₇' => "7",
+        '⁸' | '₈' => "8",
+        '⁹' | '₉' => "9",
         'þ' => "th",
         'ς' => "σ",
         'ά' => "α",

@@ -140,6 +140,11 @@ mod tests {
         assert_eq!(plain("cafe\u{301} CAFÉ cafés"), ["cafe", "cafe", "cafes"]);
         assert_eq!(plain("snake_case v2.10 ok?"), ["snake", "case", "v2", "10", "ok"]);
         assert_eq!(plain("Straße İstanbul ΣΊΣΥΦΟΣ"), ["strasse", "istanbul", "σισυφοσ"]);
+        assert_eq!(
+            plain("the ﬁrst oﬃce ﬂoor: 12 m², CO₂"),
+            ["the", "first", "office", "floor", "12", "m2", "co2"]
+        );
+        assert_eq!(plain("𝐁𝐨𝐥𝐝 𝘪𝘵𝘢𝘭𝘪𝘤 𝟚𝟘"), ["bold", "italic", "20"]);
         assert_eq!(plain("'s boss' its"), ["s", "boss", "its"]);
     }
 

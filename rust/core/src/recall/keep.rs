@@ -13,7 +13,7 @@ use crate::lexical::Vocab;
 use crate::snapshot::{Flat, Reader, Writer};
 
 /// Of this layout, and of everything that decides which terms and vectors a text has.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 const NOBODY: u32 = u32::MAX;
 
