@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
 import pytest
-from ai_infra.errors import ConfigurationError, InvalidMessageError, InvalidValueError
+from ai_infra.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    InvalidMessageError,
+    InvalidValueError,
+)
 from ai_infra.llm import LLM
 from ai_infra.testing.openai_server import OpenAIServer, Reply
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -190,3 +196,168 @@ def test_an_extra_body_goes_into_the_body(server: OpenAIServer, llm: LLM, ask: A
     body = server.chats[-1].body
     assert (body["top_k"], body["temperature"]) == (3, 1)
     assert "extra_body" not in body
+
+
+def test_langchain_messages_are_accepted(server: OpenAIServer, llm: LLM) -> None:
+    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+    llm.chat([SystemMessage("Be brief."), HumanMessage("Hi"), AIMessage("Hello"), HumanMessage("Bye")])
+    assert [message["role"] for message in server.chats[0].messages] == [
+        "system",
+        "user",
+        "assistant",
+        "user",
+    ]
+
+
+def test_anthropics_blocks_become_calls_and_results(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    messages = [
+        {"role": "user", "content": "Weather?"},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "x"},
+                {"type": "text", "text": "Let me see."},
+                {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Ålesund"}},
+                {"type": "tool_use", "id": "t2", "name": "now", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "7 °C"}]},
+                {"type": "tool_result", "tool_use_id": "t2", "content": "noon"},
+                {"type": "text", "text": "And this?"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}},
+            ],
+        },
+    ]
+    before = copy.deepcopy(messages)
+    response = ask(llm, messages)
+    calls = [
+        {
+            "id": "t1",
+            "type": "function",
+            "function": {"name": "weather", "arguments": '{"city": "Ålesund"}'},
+        },
+        {"id": "t2", "type": "function", "function": {"name": "now", "arguments": "{}"}},
+    ]
+    assert server.chats[0].messages == [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "t1", "content": "7 °C"},
+        {"role": "tool", "tool_call_id": "t2", "content": "noon"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "And this?"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}},
+            ],
+        },
+    ]
+    assert messages == before
+    assert response.messages[:-1] == server.chats[0].messages
+
+
+def test_items_of_the_responses_api_become_messages(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    items = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Weather?"}]},
+        {"type": "reasoning", "id": "rs", "summary": []},
+        {
+            "type": "message",
+            "id": "m",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Let me see.", "annotations": []}],
+        },
+        {"type": "function_call", "id": "fc", "call_id": "c1", "name": "weather", "arguments": "{}"},
+        {"type": "function_call", "id": "fd", "call_id": "c2", "name": "now", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "7 °C"},
+        {"type": "function_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "noon"}]},
+    ]
+    before = copy.deepcopy(items)
+    ask(llm, items)
+    calls = [
+        {"id": id_, "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for id_, name in (("c1", "weather"), ("c2", "now"))
+    ]
+    assert server.chats[0].messages == [
+        {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "content": "7 °C"},
+        {"role": "tool", "tool_call_id": "c2", "content": "noon"},
+    ]
+    assert items == before
+
+
+def test_what_openai_knows_goes_as_it_is(server: OpenAIServer, llm: LLM) -> None:
+    messages: list[dict[str, Any]] = [
+        {"role": "developer", "content": "Be brief.", "cache_control": {"type": "ephemeral"}},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "a"}, {"type": "video_url", "video_url": {"url": "u"}}],
+        },
+        {"role": "critic", "content": "no"},
+    ]
+    llm.chat(messages)
+    assert server.chats[0].messages == messages
+    llm.chat([{"role": "human", "content": "a"}, {"role": "ai", "content": "b"}])
+    assert [message["role"] for message in server.chats[1].messages] == ["user", "assistant"]
+
+
+def test_tools_of_any_kind(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    def now(zone: str) -> str:
+        """The time."""
+        return zone
+
+    ask(llm, "Hi", tools=[now])
+    (sent,) = server.chats[0].body["tools"]
+    assert (sent["function"]["name"], sent["function"]["description"]) == ("now", "The time.")
+    for bad, match in (
+        ("now", "a list of tools, not str"),
+        ({"type": "function"}, "a list of tools, not dict"),
+        (5, "a list of tools, not int"),
+        ([5], "typed function"),
+        ([None], "typed function"),
+        ([{"name": "now"}], "no type"),
+    ):
+        with pytest.raises((InvalidInputError, ConfigurationError), match=match):
+            ask(llm, "Hi", tools=bad)
+    for options in ({"stream": True}, {"model": 5}):
+        with pytest.raises((InvalidInputError, ConfigurationError)):
+            ask(llm, "Hi", **options)
+    assert len(server.chats) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "match"),
+    [
+        ({"type": "computer_call", "call_id": "c"}, "'computer_call' has no counterpart"),
+        ({"role": "user", "content": [{"type": "document", "source": {}}]}, "'document' has no counterpart"),
+        ({"role": "user", "content": [{"type": "tool_use", "id": "a"}]}, "role is 'user'"),
+        (
+            {"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]},
+            "neither",
+        ),
+        (
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image"}]}],
+            },
+            "'image'",
+        ),
+        ({"role": "user", "content": 5}, "a list of parts, not int"),
+        ({"role": "user", "content": [5]}, "is 5"),
+        ({"role": 5, "content": "x"}, "role is a string"),
+        ({"role": ["user"], "content": "x"}, "role is a string"),
+        ({"role": "user", "content": [{"type": ["text"]}]}, "no dict with a type"),
+        ({"type": ["function_call"]}, "None has no counterpart"),
+    ],
+)
+def test_what_has_no_counterpart_is_refused(
+    server: OpenAIServer, llm: LLM, ask: Ask, message: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(InvalidMessageError, match=match) as caught:
+        ask(llm, [{"role": "user", "content": "Hi"}, message])
+    assert "messages[1]" in str(caught.value)
+    assert server.chats == []
