@@ -1,6 +1,6 @@
 """A million hostile calls across the boundary to the native module: no panic, no abort, no hang, only errors we document.
 
-What is called and with what stands in ``fuzz.py`` and ``hostile.py``. Each group runs in a process of its own, so that
+What is called and with what stands in ``core_calls.py`` and ``hostile.py``. Each group runs in a process of its own, so that
 a crash is a failure and not the end of the tests.
 """
 
@@ -17,7 +17,7 @@ from ai_infra.errors import InvalidInputError, InvalidTextError, InvalidValueErr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .fuzz import CLASSES, FUNCTIONS, GROUPS, RESULTS
+from .core_calls import CLASSES, FUNCTIONS, GROUPS, RESULTS
 
 NIGHTLY = bool(os.environ.get("AI_INFRA_NIGHTLY"))
 TIMES = 10 if NIGHTLY else 1
