@@ -1,6 +1,7 @@
 //! Splitting text into search terms.
 //!
 //! Words are runs of letters and digits; inner apostrophes join (`don't` is one word) and a final `'s` is dropped.
+//! Names that end in signs, as `C++` and `C#` do, are a term with them and one without.
 //! Scripts that are written without spaces, and Korean, are indexed by pairs of neighbouring characters.
 //! Linear in the length of the text; any text is fine.
 
@@ -32,7 +33,24 @@ pub(crate) fn words(text: &str, mut emit: impl FnMut(&str)) {
         lower.push_str(word.get(..MAX_WORD).unwrap_or(word));
         lower.make_ascii_lowercase();
         emit(&lower);
+        if let Some(signs) = signs(after) {
+            lower.push_str(signs);
+            emit(&lower);
+        }
         rest = after;
+    }
+}
+
+/// The signs behind a word that make another name of it.
+fn signs(after: &str) -> Option<&'static str> {
+    let follows = |sign: u8| after.as_bytes().get(1).is_some_and(|next| *next == sign);
+    match after.as_bytes().first()? {
+        b'+' if follows(b'+') => Some("++"),
+        // Behind that of a link there is more.
+        b'#' if !follows(b'#') && !after.as_bytes().get(1).is_some_and(u8::is_ascii_alphanumeric) => {
+            Some("#")
+        }
+        _ => None,
     }
 }
 
@@ -145,6 +163,8 @@ mod tests {
             ["the", "first", "office", "floor", "12", "m2", "co2"]
         );
         assert_eq!(plain("𝐁𝐨𝐥𝐝 𝘪𝘵𝘢𝘭𝘪𝘤 𝟚𝟘"), ["bold", "italic", "20"]);
+        assert_eq!(plain("C++17, C#. F# g++"), ["c", "c++", "17", "c", "c#", "f", "f#", "g", "g++"]);
+        assert_eq!(plain("C+ # ## a## page.html#top 1+1"), ["c", "a", "page", "html", "top", "1", "1"]);
         assert_eq!(plain("'s boss' its"), ["s", "boss", "its"]);
     }
 
