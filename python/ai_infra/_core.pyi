@@ -362,6 +362,10 @@ class Mirror:
     def __new__(cls, local: bool) -> Mirror:
         """An empty one. ``local``: vectors are computed here, by the built-in embedder, and not read."""
 
+    @property
+    def bytes(self) -> int:
+        """About how many bytes of memory it takes."""
+
     def load(self, rows: Sequence[tuple[Any, ...]]) -> int:
         """Takes rows as they are, and says by how many items the mirror has grown.
 
@@ -390,10 +394,11 @@ class LocalStore:
         path: str | os.PathLike[str] | None,
         timeout: float,
         max_bytes: int,
+        room: int,
         model: str | None = None,
         switch: bool = False,
     ) -> LocalStore:
-        """Opens the file at ``path``, or memory when there is none."""
+        """Opens the file at ``path``, or memory when there is none; indexes take up to ``room`` bytes of memory."""
 
     def put(
         self, rows: Sequence[Sequence[Any]], now: int, expires_at: int | None = None

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from ai_infra.errors import AIInfraError, EmbeddingMismatchError
 from ai_infra.llm.memory.store import MemoryStore, ScoredItem
-from ai_infra.storage.postgres import mirror
 from ai_infra.storage.postgres.mirror import PIECE
 from ai_infra.testing.contract import Clock
 
@@ -152,15 +151,14 @@ def test_a_namespace_that_is_read_in_pieces(url: str, tmp_path: Path) -> None:
         assert asyncio.run(again()) == expected
 
 
-def test_a_namespace_beyond_the_room_is_searched_whole_and_said_so_once(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mirror, "ROOM", 400)
-    with MemoryStore.postgres(url) as store:
+def test_a_namespace_beyond_the_room_is_searched_whole_and_said_so_once(url: str) -> None:
+    with MemoryStore.postgres(url, index_memory=500_000) as store:
         store.put_many([("large", str(n), {"text": text}) for n, text in enumerate(sentences(500, 7))])
         store.put_many([("small", str(n), {"text": text}) for n, text in enumerate(sentences(20, 8))])
         assert len(store.search("small", "piano", limit=999)) == 20
-        with pytest.warns(UserWarning, match="namespace of 500 items is held in memory by each process"):
+        with pytest.warns(
+            UserWarning, match="namespace of 500 items takes 1 MB in each process .* more than index_memory"
+        ):
             assert len(store.search("large", "piano", limit=999)) == 500
         with warnings.catch_warnings():
             warnings.simplefilter("error")

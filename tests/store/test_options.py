@@ -49,6 +49,9 @@ def test_timeouts(opened: Any, timeout: Any, tmp_path: Path) -> None:
 def test_sizes(size: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="max_value_bytes"):
         MemoryStore(max_value_bytes=size)
+    if size != 0:
+        with pytest.raises(InvalidInputError, match="index_memory"):
+            MemoryStore.sqlite(tmp_path / "it.db", index_memory=size)
     for name in ("chunk_size", "chunk_overlap", "index_memory"):
         if size == 0 and name != "chunk_size":
             continue

@@ -32,7 +32,7 @@ FILTERS = [
     "{",
     '{"":1}',
 ]
-BATCH = _core.LocalStore(None, 1.0, 2**20, "m")
+BATCH = _core.LocalStore(None, 1.0, 2**20, 2**20, "m")
 Calls = dict[str, list[Make]]
 """By method: what to pass. A maker of a dict named ``{…}`` passes keywords."""
 
@@ -217,6 +217,7 @@ CLASSES: dict[str, tuple[list[Make], Calls]] = {
             paths,
             argument(one_of(0.0, 0.01, 1.0)),
             argument(one_of(100, 2**20)),
+            argument(one_of(0, 10_000, 2**30)),
             argument(one_of(None, "m")),
             flag,
         ],

@@ -22,6 +22,7 @@ from ai_infra.storage.backend import Batch, MemoryItem, Place, Scored, Write
 from ai_infra.storage.local_place import local_place
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024
+INDEX_MEMORY = 2**30
 REEMBED_ROUNDS = 10
 """Items that changed while everything was embedded need another round, which only pays for those."""
 
@@ -38,6 +39,7 @@ class LocalBackend:
         path: the file; None for memory. A path that begins with ``file:`` is a path.
         timeout: seconds an operation may wait for other writers.
         max_value_bytes: the largest value, as JSON.
+        index_memory: bytes that search indexes may take.
         embedder: asked for vectors; None for the built-in one, which runs in the core.
         switch: open also a store that holds another embedder's vectors; call :meth:`reembed` at once.
     """
@@ -48,14 +50,16 @@ class LocalBackend:
         *,
         timeout: float = 30.0,
         max_value_bytes: int = MAX_VALUE_BYTES,
+        index_memory: int = INDEX_MEMORY,
         embedder: Embedder | None = None,
         switch: bool = False,
     ) -> None:
         place, wait = local_place(path, timeout)
         most = require_count(max_value_bytes, "max_value_bytes")
+        room = require_count(index_memory, "index_memory", least=0)
         self._embedder = None if embedder is None else cached(embedder)
         model = None if self._embedder is None else self._embedder.identity
-        self._core = LocalStore(place, wait, most, model, switch)
+        self._core = LocalStore(place, wait, most, room, model, switch)
 
     def put(self, writes: Sequence[Write], now: int) -> Flow[list[MemoryItem]]:
         """Write all or none."""

@@ -27,6 +27,12 @@ impl Mirror {
         Ok(Self { inner: store::Mirror::new(local) })
     }
 
+    /// About how many bytes of memory it takes.
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.inner.bytes()
+    }
+
     /// Takes rows as they are, in these columns (more do not matter): `(namespace, each part followed by a zero byte;
     /// key, value JSON, created_at, updated_at, expires_at, version, vector)`. Without a value it is the vector of an
     /// item in another row, without a vector as well the item is gone; without a namespace there is no row, and in place

@@ -76,15 +76,17 @@ pub fn is_database(py: Python<'_>, path: PathBuf) -> bool {
 
 #[pymethods]
 impl LocalStore {
-    /// Opens the file at `path`, or memory when there is none. `model` names the embedder, None is the built-in
-    /// one; `switch` takes over a store that holds another one's vectors.
+    /// Opens the file at `path`, or memory when there is none. Values have up to `max_bytes` bytes as JSON, indexes of
+    /// namespaces take up to `room` bytes of memory. `model` names the embedder, None is the built-in one; `switch` takes
+    /// over a store that holds another one's vectors.
     #[new]
-    #[pyo3(signature = (path, timeout, max_bytes, model=None, switch=false))]
+    #[pyo3(signature = (path, timeout, max_bytes, room, model=None, switch=false))]
     fn new(
         py: Python<'_>,
         path: Option<PathBuf>,
         timeout: f64,
         max_bytes: usize,
+        room: usize,
         model: Option<String>,
         switch: bool,
     ) -> PyResult<Self> {
@@ -98,7 +100,7 @@ impl LocalStore {
                 Some(path) => Db::open(&path, wait)?,
                 None => Db::memory()?,
             };
-            Store::new(db, model.as_deref(), switch)
+            Store::new(db, model.as_deref(), room, switch)
         });
         Ok(Self { store: raise(py, store)?, max_bytes })
     }

@@ -18,7 +18,7 @@ from ai_infra.llm.memory.store_postgres import OpensPostgres
 from ai_infra.llm.memory.store_scoped import ScopedMemory
 from ai_infra.llm.memory.store_whole import WholeStore
 from ai_infra.storage.backend import StoreBackend
-from ai_infra.storage.local import MAX_VALUE_BYTES, LocalBackend
+from ai_infra.storage.local import INDEX_MEMORY, MAX_VALUE_BYTES, LocalBackend
 
 __all__ = ["MemoryItem", "MemoryStore", "ScoredItem"]
 
@@ -51,6 +51,8 @@ class MemoryStore(OpensPostgres, ScopedMemory, WholeStore):
         base_url, api_key: any other OpenAI-compatible service.
         clock: seconds since 1970 UTC; expiry and time stamps follow it. For tests.
         max_value_bytes: the largest value, as JSON.
+        index_memory: bytes that the search indexes of this process may take together; those of namespaces that were not
+            asked for longest go first, and are made again when they are. The one just searched stays, however large.
         backend: another backend than the local one; it brings its own embedder.
     """
 
@@ -65,13 +67,16 @@ class MemoryStore(OpensPostgres, ScopedMemory, WholeStore):
         api_key: str | None = None,
         clock: Callable[[], float] = time.time,
         max_value_bytes: int = MAX_VALUE_BYTES,
+        index_memory: int = INDEX_MEMORY,
         backend: StoreBackend | None = None,
     ) -> None:
         if backend is None:
             embedder = resolve_embedder(
                 embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
             )
-            backend = LocalBackend(max_value_bytes=max_value_bytes, embedder=embedder)
+            backend = LocalBackend(
+                max_value_bytes=max_value_bytes, index_memory=index_memory, embedder=embedder
+            )
         super().__init__(backend, clock=clock)
 
     @classmethod
@@ -89,6 +94,7 @@ class MemoryStore(OpensPostgres, ScopedMemory, WholeStore):
         reembed: bool = False,
         clock: Callable[[], float] = time.time,
         max_value_bytes: int = MAX_VALUE_BYTES,
+        index_memory: int = INDEX_MEMORY,
     ) -> Self:
         """A store in the file at ``path``, made (mode 0600) if there is none. Other options as in the class.
 
@@ -112,7 +118,12 @@ class MemoryStore(OpensPostgres, ScopedMemory, WholeStore):
             embedding_provider, embedding_model, embedding_dimensions, embeddings, base_url, api_key
         )
         backend = LocalBackend(
-            path, timeout=timeout, max_value_bytes=max_value_bytes, embedder=embedder, switch=reembed
+            path,
+            timeout=timeout,
+            max_value_bytes=max_value_bytes,
+            index_memory=index_memory,
+            embedder=embedder,
+            switch=reembed,
         )
         store = cls(clock=clock, backend=backend)
         if reembed:

@@ -9,7 +9,7 @@ from typing import Self
 from ai_infra._flow import run
 from ai_infra.llm.memory.store_embedder import resolve_embedder
 from ai_infra.llm.memory.store_flows import StoreFlows
-from ai_infra.storage.local import MAX_VALUE_BYTES
+from ai_infra.storage.local import INDEX_MEMORY, MAX_VALUE_BYTES
 
 
 class OpensPostgres(StoreFlows):
@@ -36,6 +36,7 @@ class OpensPostgres(StoreFlows):
         reembed: bool = False,
         clock: Callable[[], float] | None = None,
         max_value_bytes: int = MAX_VALUE_BYTES,
+        index_memory: int = INDEX_MEMORY,
     ) -> Self:
         """A store in a PostgreSQL database that any number of machines share; needs the extra ``postgres``.
 
@@ -76,6 +77,7 @@ class OpensPostgres(StoreFlows):
             switch=reembed,
             caller_clock=clock is not None,
             max_value_bytes=max_value_bytes,
+            index_memory=index_memory,
         )
         store = cls(backend=backend, clock=clock or time.time)
         if reembed:

@@ -20,7 +20,6 @@ from ai_infra._core import (
 )
 from ai_infra._flow import Call, Flow
 from ai_infra.errors import ConfigurationError
-from ai_infra.storage.postgres.mirror import ROOM
 from ai_infra.storage.postgres.nearest import Nearest
 from ai_infra.storage.postgres.vectors import VectorBackend
 from ai_infra.storage.postgres.work import Ask, Compute, Script
@@ -59,6 +58,9 @@ class Asked(NamedTuple):
     min_score: float | None
 
 
+IN_DATABASE_FROM = 250_000
+
+
 class State(NamedTuple):
     """A row of the table ``large``."""
 
@@ -77,7 +79,7 @@ class LargeBackend(VectorBackend):
         options: as for ``VectorBackend``.
     """
 
-    def __init__(self, dsn: str, *, in_database_from: int = ROOM, **options: Any) -> None:
+    def __init__(self, dsn: str, *, in_database_from: int = IN_DATABASE_FROM, **options: Any) -> None:
         if (
             isinstance(in_database_from, bool)
             or not isinstance(in_database_from, int)

@@ -20,12 +20,10 @@ from ai_infra import _core
 from ai_infra._checks import users_line
 from ai_infra.storage.backend import Scored
 
-ROOM = 250_000
-"""Items that the mirrors of one store may hold together; the least used go first. One that is larger stays, alone."""
-OVERHEAD = 100
-"""What a mirror costs beyond its items, counted in items."""
 PIECE = 5_000
 """Larger namespaces are read through a cursor, so many items at a time, and never held as Python objects."""
+OVERHEAD = 1_000
+"""Bytes that a mirror takes beside what it shows."""
 LIFE = 12 * 3600.0
 """Seconds without a search after which a mirror is loaded anew: the database forgets what it removed."""
 
@@ -73,6 +71,11 @@ class Mirror:
 
     def __len__(self) -> int:
         return 0 if self._shown is None else self._shown.count
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes of memory it takes."""
+        return OVERHEAD + (0 if self._shown is None else self._shown.bytes)
 
     def base(self) -> Seen | None:
         """What to ask the changes since; None: ask for everything."""
@@ -131,17 +134,26 @@ class Shown:
     def __init__(self, model: str | None) -> None:
         self.core = _core.Mirror(model is None)
         self.count = 0
+        self.bytes = 0
+        """Of memory."""
 
     def take(self, rows: Sequence[Any]) -> None:
         """Take in rows of the statements ``load``, ``load_all`` or ``changes``."""
         self.count += self.core.load(rows)
+        self.bytes = self.core.bytes
 
 
 class Mirrors:
-    """The mirrors of one store, by what they show."""
+    """The mirrors of one store, by what they show.
 
-    def __init__(self, model: str | None) -> None:
+    Args:
+        model: as for :class:`Shown`.
+        room: bytes that they may take together; the least used go first. One that is larger stays, alone.
+    """
+
+    def __init__(self, model: str | None, room: int) -> None:
         self._model = model
+        self._room = room
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._by_place: OrderedDict[tuple[bytes, bool], Mirror] = OrderedDict()
@@ -165,8 +177,8 @@ class Mirrors:
             return mirror
 
     def weigh(self, mirror: Mirror) -> None:
-        """Note how many items a mirror holds now, and make room."""
-        weight = len(mirror) + OVERHEAD
+        """Note what a mirror takes now, and make room."""
+        weight = mirror.bytes
         if weight == mirror.weight:
             return
         with self._lock:
@@ -174,14 +186,14 @@ class Mirrors:
                 return
             self._total += weight - mirror.weight
             mirror.weight = weight
-            if weight > ROOM and not self._warned:
+            if weight > self._room and not self._warned:
                 self._warned = True
                 warnings.warn(
-                    f"a namespace of {len(mirror)} items is held in memory by each process that searches it; "
-                    "divide it into several (docs/scaling.md)",
+                    f"a namespace of {len(mirror)} items takes {weight / 2**20:,.0f} MB in each process that searches "
+                    "it, more than index_memory: divide it into several, or lower in_database_from (docs/scaling.md)",
                     stacklevel=users_line(),
                 )
-            while self._total > ROOM and len(self._by_place) > 1:
+            while self._total > self._room and len(self._by_place) > 1:
                 oldest = self._by_place.popitem(last=False)[1]
                 oldest.dropped = True
                 self._total -= oldest.weight

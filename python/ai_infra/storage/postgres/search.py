@@ -9,9 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
+from ai_infra._checks import require_count
 from ai_infra._core import check_namespace, check_query
 from ai_infra._flow import Call, Flow
 from ai_infra.storage.backend import Scored
+from ai_infra.storage.local import INDEX_MEMORY
 from ai_infra.storage.postgres.filters import compile_filter
 from ai_infra.storage.postgres.large import Asked, Place
 from ai_infra.storage.postgres.mirror import PIECE, Mirrors, Shown, state_of
@@ -32,11 +34,18 @@ PLACES: dict[str, LiteralString] = {
 
 
 class SearchBackend(RankingBackend):
-    """What the items' backend knows of search; arguments as for ``RankingBackend``."""
+    """What the items' backend knows of search.
 
-    def __init__(self, dsn: str, **options: Any) -> None:
+    Args:
+        dsn: a connection string.
+        index_memory: bytes that the mirrors of namespaces may take together.
+        options: as for ``RankingBackend``.
+    """
+
+    def __init__(self, dsn: str, *, index_memory: int = INDEX_MEMORY, **options: Any) -> None:
+        room = require_count(index_memory, "index_memory", least=0)
         super().__init__(dsn, **options)
-        self._mirrors = Mirrors(None if self._embedder is None else self._model)
+        self._mirrors = Mirrors(None if self._embedder is None else self._model, room)
         self._in_database: set[tuple[bytes, bool]] = set()
 
     def search(

@@ -51,7 +51,7 @@ class VectorBackend(PostgresBase):
         self._forgotten: list[int] = []
         # Only to turn rows into texts, as the local engine does.
         self._texts = LocalStore(
-            None, 30.0, 1 << 40, None if self._embedder is None else self._embedder.identity
+            None, 30.0, 1 << 40, 0, None if self._embedder is None else self._embedder.identity
         )
 
     def _adopt(self) -> Flow[None]:

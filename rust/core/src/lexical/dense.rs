@@ -44,6 +44,11 @@ impl Dense {
         Self { counts: common.map(|(term, list)| (term, spread(list))).collect() }
     }
 
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.counts.values().map(|counts| 32 + counts.as_ref().map_or(0, Vec::capacity)).sum()
+    }
+
     /// The counts of a term by document, where they are kept.
     pub fn get(&self, term: u32) -> Option<&[u8]> {
         self.counts.get(&term)?.as_deref()

@@ -101,6 +101,17 @@ impl Documents {
         self.documents.get(document as usize).is_some_and(|held| held.live)
     }
 
+    /// About how many bytes of memory this takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let own = self.documents.capacity() * size_of::<Document>() + self.lengths.capacity() * 4;
+        let lists = [&self.terms, &self.marked, &self.free, &self.sequence].map(Vec::capacity);
+        self.vocab.bytes()
+            + self.postings.bytes()
+            + self.dense.bytes()
+            + own
+            + lists.iter().sum::<usize>() * 4
+    }
+
     /// Puts everything into a snapshot.
     pub(crate) fn write(&self, out: &mut Writer<'_>) -> io::Result<()> {
         self.vocab.write(out)?;

@@ -67,6 +67,12 @@ impl Postings {
         (0..self.lists.len() as u32).map(|term| (term, self.get(term)))
     }
 
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let free: usize = self.free.iter().map(Vec::capacity).sum();
+        self.heap.capacity() * size_of::<Posting>() + self.lists.capacity() * size_of::<List>() + free * 8
+    }
+
     /// Appends to the list of a term.
     pub fn push(&mut self, term: u32, posting: Posting) {
         self.extend(term, &[posting]);

@@ -118,6 +118,14 @@ impl NamespaceIndex {
         self.by_id.len()
     }
 
+    /// About how many bytes of memory it takes, with what it may keep of found items.
+    pub fn bytes(&self) -> usize {
+        // A table of numbers has one control byte beside each entry, and fills to 7/8.
+        let numbers = self.ids.capacity() * 8 + self.by_id.capacity() * 8 / 7 * 17;
+        let vectors = self.vectors.as_ref().map_or(0, VectorIndex::memory_bytes);
+        size_of::<Self>() + numbers + self.texts.bytes() + vectors + KEPT_FOR_ONE * self.by_id.len()
+    }
+
     /// The items that an earlier search has found, in the order of `ids`.
     pub fn kept(&self, ids: impl Iterator<Item = u64>) -> Vec<Option<Arc<Item>>> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);

@@ -113,17 +113,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store in `db` whose search uses the embedder called `model`; the built-in one without a name.
-    /// `switch` takes over a store that holds another one's vectors: call [`Self::reembed`] at once.
+    /// A store in `db` whose search uses the embedder called `model`, the built-in one without a name, and whose
+    /// indexes take up to `room` bytes of memory. `switch` takes over a store that holds another one's vectors: call
+    /// [`Self::reembed`] at once.
     ///
     /// # Errors
     /// [`crate::error::Error::EmbeddingMismatch`] when the store holds another one's vectors, and the storage errors.
-    pub fn new(db: Db, model: Option<&str>, switch: bool) -> Result<Self> {
+    pub fn new(db: Db, model: Option<&str>, room: usize, switch: bool) -> Result<Self> {
         let model = model.unwrap_or(embed::model_name());
         if !switch {
             adopt(&db, model)?;
         }
-        Ok(Self { db, model: model.into(), indexes: Arc::default() })
+        Ok(Self { db, model: model.into(), indexes: Arc::new(Indexes::new(room)) })
     }
 
     /// The database underneath.

@@ -81,6 +81,8 @@ struct Held {
     /// How many numbers vectors have.
     size: Option<usize>,
     newest: u64,
+    /// What all places take.
+    bytes: usize,
 }
 
 /// One namespace.
@@ -89,6 +91,24 @@ struct Place {
     index: NamespaceIndex,
     ids: HashMap<String, u64>,
     items: HashMap<u64, Arc<Item>, IdHash>,
+    /// What the items take, and what everything took when it was last looked at.
+    own: usize,
+    bytes: usize,
+}
+
+impl Place {
+    /// About how many bytes of memory it takes.
+    fn bytes(&self) -> usize {
+        // A table has one control byte beside each entry, and fills to 7/8.
+        let tables = self.ids.capacity() * 8 / 7 * (size_of::<(String, u64)>() + 1)
+            + self.items.capacity() * 8 / 7 * 17;
+        size_of::<Self>() + tables + self.own + self.index.bytes()
+    }
+}
+
+/// What an item takes, with its key once more.
+fn taken(item: &Item) -> usize {
+    size_of::<Item>() + 16 + 2 * item.key.len() + item.value.len()
 }
 
 impl Entry<'_> {
@@ -121,7 +141,7 @@ impl Mirror {
     /// [`Error::StorageCorrupt`] when a value is no JSON or a vector has another size.
     pub fn load(&self, rows: &[Loaded<'_>], dimensions: Option<usize>) -> Result<i64> {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        let Held { places, size, newest } = &mut *held;
+        let Held { places, size, newest, bytes } = &mut *held;
         *size = dimensions.or(*size);
         let mut grown = 0;
         let mut vectors = HashMap::new();
@@ -134,10 +154,10 @@ impl Mirror {
                     let Some(place) = places.get_mut(row.place) else { continue };
                     if let Some(id) = place.ids.remove(row.key) {
                         place.index.drop_item(id);
-                        place.items.remove(&id);
+                        place.own -= place.items.remove(&id).as_deref().map_or(0, taken);
                         grown -= 1;
                         if place.ids.is_empty() {
-                            places.remove(row.place);
+                            *bytes -= places.remove(row.place).map_or(0, |place| place.bytes);
                         }
                     }
                 }
@@ -163,11 +183,21 @@ impl Mirror {
                     *newest
                 };
                 place.index.take(&mut taking, id, entry.value, vector)?;
-                place.items.insert(id, Arc::new(entry.item(row.key)));
+                let item = entry.item(row.key);
+                place.own += taken(&item);
+                place.own -= place.items.insert(id, Arc::new(item)).as_deref().map_or(0, taken);
             }
             place.index.taken(&mut taking)?;
+            *bytes -= place.bytes;
+            place.bytes = place.bytes();
+            *bytes += place.bytes;
         }
         Ok(grown)
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
     /// The items that answer a question best, as [`super::Store::search`] finds them.

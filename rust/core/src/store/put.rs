@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     fn store() -> Store {
-        Store::new(Db::memory().unwrap(), Some("m"), false).unwrap()
+        Store::new(Db::memory().unwrap(), Some("m"), 0, false).unwrap()
     }
 
     fn row(namespace: &Namespace, key: u32, vector: bool) -> PutRow {

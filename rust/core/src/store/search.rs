@@ -20,9 +20,6 @@ use super::read::item;
 use crate::embed;
 use crate::error::{Error, Result};
 
-/// Items that the indexes of one store may hold together; the least used go first.
-const ROOM: usize = 1_000_000;
-
 /// What to search for.
 #[derive(Debug, Clone)]
 pub struct Query {
@@ -54,16 +51,12 @@ type Shared = Arc<RwLock<NamespaceIndex>>;
 #[derive(Debug)]
 pub(super) struct Indexes {
     pid: u32,
+    /// Bytes that they may take together; the least used go first.
+    room: usize,
     loaded: Mutex<Loaded>,
     /// The thread that saves an index.
     saver: Mutex<Option<JoinHandle<()>>>,
     child: OnceLock<Box<Indexes>>,
-}
-
-impl Default for Indexes {
-    fn default() -> Self {
-        Self { pid: process::id(), loaded: Mutex::default(), saver: Mutex::default(), child: OnceLock::new() }
-    }
 }
 
 impl Drop for Indexes {
@@ -77,12 +70,18 @@ impl Drop for Indexes {
 #[derive(Debug, Default)]
 struct Loaded {
     clock: u64,
-    /// The index, when it was last used, and how many items it held then.
+    /// The index, when it was last used, and how many bytes it took when it was last made or changed.
     by_path: HashMap<Vec<u8>, (Shared, u64, usize)>,
     total: usize,
 }
 
 impl Indexes {
+    /// None, of which each may take `room` bytes of memory together with the others.
+    pub fn new(room: usize) -> Self {
+        let pid = process::id();
+        Self { pid, room, loaded: Mutex::default(), saver: Mutex::default(), child: OnceLock::new() }
+    }
+
     /// Drops every index, and with it every text it was made of.
     pub fn forget(&self) {
         *self.lock() = Loaded::default();
@@ -92,7 +91,7 @@ impl Indexes {
         let pid = process::id();
         let mut here = self;
         while here.pid != pid {
-            here = here.child.get_or_init(Box::default);
+            here = here.child.get_or_init(|| Box::new(Self::new(self.room)));
         }
         here
     }
@@ -131,15 +130,13 @@ impl Indexes {
         }
     }
 
-    /// Notes how many items an index holds now, and makes room.
-    fn weigh(&self, path: &[u8], len: usize) {
+    /// Notes how many bytes an index takes now, and makes room.
+    fn weigh(&self, path: &[u8], bytes: usize) {
         let mut loaded = self.lock();
         let Some(known) = loaded.by_path.get_mut(path) else { return };
-        // An index costs something also when it is small.
-        let weight = len + 20;
-        let before = std::mem::replace(&mut known.2, weight);
-        loaded.total = (loaded.total + weight).saturating_sub(before);
-        while loaded.total > ROOM && loaded.by_path.len() > 1 {
+        let before = std::mem::replace(&mut known.2, bytes);
+        loaded.total = (loaded.total + bytes).saturating_sub(before);
+        while loaded.total > self.room && loaded.by_path.len() > 1 {
             let oldest =
                 loaded.by_path.iter().min_by_key(|(_, (_, used, _))| *used).map(|(path, _)| path.clone());
             let Some((_, _, freed)) = oldest.and_then(|path| loaded.by_path.remove(&path)) else { return };
@@ -250,9 +247,9 @@ impl Store {
             index.compared(self.db().version());
             collect(&index, asked, |ids| fetch(conn, ids, path), found).map(drop)
         })?;
-        let (len, due, new) = (index.len(), index.is_due(), index.is_new());
+        let (bytes, due, new) = (index.bytes(), index.is_due(), index.is_new());
         drop(index);
-        self.indexes.weigh(path, len);
+        self.indexes.weigh(path, bytes);
         if due {
             self.keep(&shared, new);
         }
@@ -342,4 +339,63 @@ fn collect(
         Ok(found.len() - before)
     })?;
     Ok(same)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::store::{Db, PutRow};
+
+    fn namespace(n: usize) -> Namespace {
+        Namespace::new([format!("n{n}").as_str()]).unwrap()
+    }
+
+    fn ask(store: &Store, n: usize) {
+        let query = Query {
+            namespace: namespace(n),
+            recursive: false,
+            text: "fig".to_owned(),
+            vector: None,
+            filter: None,
+            limit: 100,
+            min_score: f32::NEG_INFINITY,
+        };
+        assert_eq!(store.search(&query, 1).unwrap().len(), 50);
+    }
+
+    #[test]
+    fn indexes_take_the_memory_they_may() {
+        let filled = |room| {
+            let store = Store::new(Db::memory().unwrap(), None, room, false).unwrap();
+            for n in 0..20 {
+                let row = |key: usize| PutRow {
+                    namespace: namespace(n),
+                    key: key.to_string(),
+                    value: format!(r#"{{"t":"fig {key}"}}"#),
+                    expires_at: None,
+                    expected: None,
+                    restored: None,
+                    vector: None,
+                };
+                store.put(&(0..50).map(row).collect::<Vec<_>>(), 1).unwrap();
+            }
+            store
+        };
+        let whole = filled(usize::MAX);
+        (0..20).for_each(|n| ask(&whole, n));
+        let bytes: Vec<usize> =
+            whole.indexes.all().iter().map(|index| index.read().unwrap().bytes()).collect();
+        assert_eq!(bytes.len(), 20);
+        let total = bytes.iter().sum::<usize>();
+        assert_eq!(whole.indexes.lock().total, total);
+        let half = filled(total / 2);
+        (0..20).chain(0..20).for_each(|n| ask(&half, n));
+        assert!((9..=11).contains(&half.indexes.all().len()), "{}", half.indexes.all().len());
+        assert!(half.indexes.lock().total <= total / 2);
+        // What was just searched stays, and is the only one where there is room for none.
+        let none = filled(0);
+        (0..20).for_each(|n| ask(&none, n));
+        assert_eq!(none.indexes.all().len(), 1);
+    }
 }

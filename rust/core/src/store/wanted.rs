@@ -158,7 +158,7 @@ mod tests {
                 seen.insert(hash_of(&text), text.clone()).map(|before| (before, text))
             })
             .unwrap();
-        let store = Store::new(Db::memory().unwrap(), Some("m"), false).unwrap();
+        let store = Store::new(Db::memory().unwrap(), Some("m"), 0, false).unwrap();
         let (wanted, lacking) = store.wanted(texts(&[&one, "", &one]), None, true).unwrap();
         assert_eq!(lacking, [one.as_str()]);
         let vector: Vec<u8> = [0.0f32, 1.0].iter().flat_map(|value| value.to_le_bytes()).collect();
