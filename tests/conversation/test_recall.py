@@ -62,9 +62,17 @@ def test_scores_never_rise_with_rank() -> None:
     draw = random.Random(2)
     words = [a + b + c for a in "bdfgklm" for b in "aeiou" for c in "nrst"]
     with ConversationMemory(chunk_size=1, chunk_overlap=0) as memory:
-        for n in range(80):
-            texts = [" ".join(draw.choices(words, k=draw.randrange(1, 12))) for _ in range(20)]
-            memory.index_conversation("u", f"s{n}", [{"role": "user", "content": text} for text in texts])
-        for _ in range(20):
+        talks = [
+            [
+                {
+                    "role": draw.choice(("user", "assistant")),
+                    "content": " ".join(draw.choices(words, k=draw.randrange(1, 12))),
+                }
+                for _ in range(20)
+            ]
+            for _ in range(80)
+        ]
+        memory.index_conversations("u", [(f"s{n}", talk, None) for n, talk in enumerate(talks)])
+        for _ in range(10):
             scores = [r.score for r in memory.search("u", " ".join(draw.choices(words, k=3)), limit=2000)]
             assert scores == sorted(scores, reverse=True)
