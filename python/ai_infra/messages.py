@@ -7,13 +7,14 @@ imported it already.
 
 Shapes that are read: OpenAI chat messages (also the SDK's own objects), Anthropic content blocks
 (``tool_use``, ``tool_result``), items of OpenAI's Responses API (``function_call`` and its output), and
-LangChain messages.
+LangChain messages; these also as the dicts that LangChain makes of them, which come back in OpenAI's shape.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from ai_infra.errors import InvalidMessageError
@@ -44,6 +45,9 @@ KINDS: dict[str, Kind] = {
     "function": "tool",
 }
 """What part a role plays; a role that is not here plays none (``other``)."""
+
+_LANGCHAIN = frozenset({"human", "ai", "system", "tool", "function", "chat"})
+"""The types of LangChain's messages, which have no role once they are dicts."""
 
 AnyMessage: TypeAlias = Any
 """A message of any shape this module reads. ``Any``, because other people's classes are among them."""
@@ -170,8 +174,10 @@ def fields_of(message: object) -> dict[str, Any]:
         InvalidMessageError: it is nothing we can read.
     """
     if isinstance(message, dict):
-        if "role" in message or "type" in message:
+        if "role" in message:
             return message
+        if "type" in message:
+            return _from_dump(message) or message
         raise InvalidMessageError(
             f"this message has no 'role': {_show(message)}. Write it as "
             '{"role": "user", "content": "..."}.'
@@ -272,6 +278,29 @@ def texts_of(content: object) -> list[str]:
                 elif part.get("type") == "tool_result":
                     texts.extend(texts_of(part.get("content")))
     return texts
+
+
+def _from_dump(message: dict[str, Any]) -> dict[str, Any] | None:
+    """A LangChain message that was made a dict (``messages_to_dict``, ``model_dump``) as an OpenAI dict; None where it
+    is none.
+
+    Raises:
+        InvalidMessageError: its tool calls are not as LangChain has them.
+    """
+    kind, data = message["type"], message.get("data", message)
+    if not isinstance(kind, str) or not (kind in _LANGCHAIN or kind.endswith("MessageChunk")):
+        return None
+    if not isinstance(data, Mapping) or "content" not in data:
+        return None
+    blank: dict[str, Any] = {"name": None, "additional_kwargs": {}, "tool_call_id": None}
+    known = {key: value for key, value in data.items() if value is not None}
+    try:
+        return _from_langchain(SimpleNamespace(**{**blank, "content": None, **known, "type": kind}))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidMessageError(
+            f"this looks like a LangChain message made a dict, and cannot be read ({type(error).__name__}: {error}): "
+            f"{_show(message)}"
+        ) from error
 
 
 def _from_langchain(message: Any) -> dict[str, Any]:

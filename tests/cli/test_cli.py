@@ -136,6 +136,14 @@ def test_the_demo_runs_without_a_key() -> None:
     assert "summarized" in done.stdout
 
 
+def test_the_demo_runs_without_the_openai_package() -> None:
+    code = "import sys; sys.modules['openai'] = None; from ai_infra.cli import main; sys.exit(main(['demo']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 'pip install "ai-infra-memory[openai]"' in done.stdout
+    assert "5. Index every session" in done.stdout
+
+
 @pytest.mark.parametrize(
     "command", ["demo", "count", "fit", "index", "search", "list", "stats", "forget", "export", "import"]
 )

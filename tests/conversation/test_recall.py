@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -54,3 +55,24 @@ def test_most_of_the_forty_are_answered_by_the_first_five(memory: ConversationMe
     asked = [question for question in demo.questions() if question.kind != "cross-language"]
     hits = sum(found(memory, question, 5) for question in asked)
     assert hits / len(asked) >= 0.8
+
+
+def test_scores_never_rise_with_rank() -> None:
+    """Far down, where results differ by less than rounding does."""
+    draw = random.Random(2)
+    words = [a + b + c for a in "bdfgklm" for b in "aeiou" for c in "nrst"]
+    with ConversationMemory(chunk_size=1, chunk_overlap=0) as memory:
+        talks = [
+            [
+                {
+                    "role": draw.choice(("user", "assistant")),
+                    "content": " ".join(draw.choices(words, k=draw.randrange(1, 12))),
+                }
+                for _ in range(20)
+            ]
+            for _ in range(80)
+        ]
+        memory.index_conversations("u", [(f"s{n}", talk, None) for n, talk in enumerate(talks)])
+        for _ in range(10):
+            scores = [r.score for r in memory.search("u", " ".join(draw.choices(words, k=3)), limit=2000)]
+            assert scores == sorted(scores, reverse=True)

@@ -146,6 +146,44 @@ def test_langchain_calls_with_broken_arguments_are_calls() -> None:
     assert fit_context(messages, 1000).action == "none"
 
 
+def test_langchain_messages_made_dicts_are_read() -> None:
+    """As they lie in files. Taken as they are they would be messages without a word, and of no cost."""
+    from langchain_core import messages as lc
+
+    call = {"name": "f", "args": {"a": 1}, "id": "1", "type": "tool_call"}
+    bad = {"name": "g", "args": "{", "id": "2", "error": "no JSON", "type": "invalid_tool_call"}
+    given = [
+        lc.SystemMessage("Be kind."),
+        lc.HumanMessage("word " * 100, name="bob"),
+        lc.AIMessage("", tool_calls=[call], invalid_tool_calls=[bad]),
+        lc.ToolMessage("the result", tool_call_id="1"),
+        lc.ToolMessage("no result", tool_call_id="2"),
+        lc.FunctionMessage(content="done", name="f"),
+        lc.ChatMessage(content="hm", role="critic"),
+        lc.AIMessageChunk(content="a piece"),
+        lc.HumanMessage([{"type": "text", "text": "in parts"}]),
+    ]
+    whole = to_openai(given)
+    dumped: list[Any] = json.loads(json.dumps(lc.messages_to_dict(given)))
+    assert to_openai(dumped) == whole
+    flat = [json.loads(json.dumps(m.model_dump())) for m in given if not isinstance(m, lc.ChatMessage)]
+    assert to_openai(flat) == [fields for fields in whole if fields["role"] != "critic"]
+    assert count_tokens(dumped) == count_tokens(given)
+    kept = fit_context(dumped, max_tokens=90)
+    assert kept.tokens <= 90
+    assert kept.messages[-1] == whole[-1]
+    assert isinstance(kept.messages[-1], HumanMessage)
+    for other in (
+        {"type": "human"},
+        {"type": "ai", "data": 5},
+        {"type": 5},
+        {"type": "reasoning", "content": []},
+    ):
+        assert to_openai([other]) == [other]
+    with pytest.raises(InvalidMessageError, match="LangChain message made a dict"):
+        to_openai([{"type": "ai", "content": "x", "tool_calls": [3]}])
+
+
 def test_langchain_is_never_imported_for_the_caller() -> None:
     code = (
         "import sys; from ai_infra import fit_context; fit_context([{'role': 'user', 'content': 'x'}], 100); "

@@ -6,15 +6,19 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ai_infra.cli.read import NotJson, each_line, not_json, read_text
-from ai_infra.errors import ConfigurationError
+from ai_infra._checks import short
+from ai_infra.cli.read import NotJson, decoded, each_line, not_json, read_text
+from ai_infra.errors import ConfigurationError, InvalidMessageError
+from ai_infra.llm.conversation.prepare import said_of
+from ai_infra.messages import fields_of
 
-__all__ = ["Chat", "LeftOut", "read_chats"]
+__all__ = ["Chat", "LeftOut", "one_each", "read_chats"]
 
 _HALF = re.compile("[\ud800-\udfff]")
 """What JSON can write and no text can hold: half of a character."""
@@ -53,6 +57,52 @@ def read_chats(path: str) -> list[Chat | LeftOut]:
     return _chats(path, read_text(path))
 
 
+def one_each(found: Sequence[tuple[str, Chat | LeftOut]]) -> list[tuple[str, Chat | LeftOut]]:
+    """What was found in files, each conversation once, and only those in which something is said.
+
+    A conversation that comes again, or goes on in a later export, takes the place of the shorter one. If two of one id
+    are different conversations, the last is kept; the others, and those without a word, become what is left out.
+    """
+    kept: list[tuple[str, Chat | LeftOut]] = []
+    places: dict[str, int] = {}
+    for path, chat in found:
+        if isinstance(chat, LeftOut):
+            kept.append((path, chat))
+            continue
+        name = f"conversation {short(repr(chat.session_id))}"
+        if not _says_something(chat):
+            reason = 'none of its messages holds text. A message is {"role": "user", "content": "..."}'
+            kept.append((path, LeftOut(name, reason)))
+            continue
+        at = places.get(chat.session_id)
+        if at is not None:
+            before, held = kept[at]
+            assert isinstance(held, Chat)
+            if held.messages[: len(chat.messages)] == chat.messages and len(held.messages) > len(
+                chat.messages
+            ):
+                continue
+            if chat.messages[: len(held.messages)] == held.messages:
+                kept[at] = path, chat
+                continue
+            where = "a later entry of the file" if path == before else path
+            reason = (
+                f"{where} has another conversation of this id, which is kept; put all messages of a conversation into "
+                "one file, or give each conversation an id of its own"
+            )
+            kept[at] = before, LeftOut(name, reason)
+        places[chat.session_id] = len(kept)
+        kept.append((path, chat))
+    return kept
+
+
+def _says_something(chat: Chat) -> bool:
+    try:
+        return any(said_of(fields_of(message)).text.strip() for message in chat.messages)
+    except InvalidMessageError:
+        return True  # what cannot be read is named when it is to be stored
+
+
 def _members(path: str) -> Iterator[tuple[str, str]]:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -62,9 +112,17 @@ def _members(path: str) -> Iterator[tuple[str, str]]:
                     f"{path} holds no conversations.json; is it a ChatGPT or Claude export?"
                 )
             for name in sorted(names):
-                yield name, archive.read(name).decode("utf-8-sig")
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}.") from error
+                yield name, decoded(f"{path}/{name}", archive.read(name))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ConfigurationError(
+            f"cannot read {path}: it is no zip file, or damaged ({error}); download it again."
+        ) from error
+    except (RuntimeError, NotImplementedError) as error:  # a password, a compression that Python has not
+        raise ConfigurationError(
+            f"cannot read {path}: {error}; unpack it, and index the conversations.json inside."
+        ) from error
 
 
 def _chats(path: str, text: str) -> list[Chat | LeftOut]:
@@ -121,11 +179,12 @@ def _name(path: str, text: str) -> str:
 
 
 def _add(chats: dict[str, Chat], row: Mapping[str, Any], name: str) -> None:
-    session = str(row.get("session_id") or name)
+    session = _id(row, ("session_id",), name)
     chat = chats.setdefault(session, Chat(session, [], {}))
-    if "date" in row:
-        chat.metadata.setdefault("date", row["date"])
-    chat.messages.append({key: value for key, value in row.items() if key not in ("session_id", "date")})
+    left = {"session_id"}
+    if "date" in row and chat.metadata.setdefault("date", row["date"]) == row["date"]:
+        left.add("date")  # of a conversation that went on, the later messages keep their own
+    chat.messages.append({key: value for key, value in row.items() if key not in left})
 
 
 def _plain(row: Mapping[str, Any], name: str) -> Chat:
@@ -133,7 +192,7 @@ def _plain(row: Mapping[str, Any], name: str) -> Chat:
     for key in ("date", "title"):
         if row.get(key) is not None:
             metadata.setdefault(key, row[key])
-    return Chat(str(row.get("session_id") or row.get("id") or name), list(row["messages"]), metadata)
+    return Chat(_id(row, ("session_id", "id"), name), list(row["messages"]), metadata)
 
 
 def _known(**fields: Any) -> dict[str, Any]:
@@ -158,8 +217,8 @@ def _list(value: Any) -> list[Any]:
 
 
 def _id(row: Mapping[str, Any], keys: Iterable[str], name: str) -> str:
-    """The first of these fields that is an id."""
-    return _whole(str(next((row[key] for key in keys if row.get(key)), name)))
+    """The first of these fields that is an id; 0 is one."""
+    return str(next((row[key] for key in keys if row.get(key) not in (None, "")), name))
 
 
 def _chatgpt(row: Mapping[str, Any], name: str) -> Chat:
@@ -178,7 +237,7 @@ def _chatgpt(row: Mapping[str, Any], name: str) -> Chat:
         at = mapping[at].get("parent")
     messages = [message for found in reversed(path) if (message := _chatgpt_message(found))]
     metadata = _known(title=row.get("title"), date=row.get("create_time"), source="chatgpt")
-    return Chat(_id(row, ("conversation_id", "id"), name), messages, metadata)
+    return Chat(_whole(_id(row, ("conversation_id", "id"), name)), messages, metadata)
 
 
 def _chatgpt_message(found: Any) -> dict[str, Any] | None:
@@ -210,9 +269,8 @@ def _claude(row: Mapping[str, Any], name: str) -> Chat:
     for found in row["chat_messages"]:
         if not isinstance(found, dict):
             continue
-        text = found.get("text")
-        if not text:
-            text = "\n".join(_texts(p for p in _list(found.get("content")) if isinstance(p, dict)))
+        # ``text`` says of what it cannot show that it "is not supported on your current device".
+        text = "\n".join(_texts(p for p in _list(found.get("content")) if isinstance(p, dict))).strip()
         files = [
             f"[{file['file_name']}]\n{file.get('extracted_content') or ''}".strip()
             for file in _list(found.get("attachments"))
@@ -221,8 +279,8 @@ def _claude(row: Mapping[str, Any], name: str) -> Chat:
         role = {"human": "user", "assistant": "assistant"}.get(
             str(found.get("sender")), str(found.get("sender"))
         )
-        said = "\n".join([str(text or "").strip(), *files]).strip()
+        said = "\n".join([str(text or found.get("text") or "").strip(), *files]).strip()
         if said:
             messages.append(_known(role=role, content=said, timestamp=found.get("created_at")))
     metadata = _known(title=row.get("name"), date=row.get("created_at"), source="claude")
-    return Chat(_id(row, ("uuid",), name), messages, metadata)
+    return Chat(_whole(_id(row, ("uuid",), name)), messages, metadata)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ai_infra._checks import short
-from ai_infra.cli.chats import Chat, LeftOut, read_chats
+from ai_infra.cli.chats import Chat, LeftOut, one_each, read_chats
 from ai_infra.cli.place import add_place, open_memory
 from ai_infra.cli.terminal import count_of, plain, say
 from ai_infra.errors import ConfigurationError, InvalidInputError
@@ -32,7 +32,8 @@ def register(commands: Any) -> None:
         description="Indexes conversations, offline. Reads JSON Lines of messages (session_id parts them into "
         "conversations), one JSON document, and the conversations.json or .zip of a ChatGPT or Claude export. "
         "Indexing a file again only writes what changed. A conversation that cannot be kept, or a line that is not "
-        f"JSON, is named and left out; the exit code is then {IN_PART}.",
+        f"JSON, is named and left out; the exit code is then {IN_PART}. Of one id there is one conversation: all its "
+        "messages go into one file.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file; - for standard input")
     add_place(parser)
@@ -42,7 +43,7 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Indexes, with a progress bar on a terminal; answers the exit code."""
     check_id("user", options.user)
-    found = [(path, chat) for path in options.files for chat in read_chats(path)]
+    found = one_each([(path, chat) for path in options.files for chat in read_chats(path)])
     chats = [(path, chat) for path, chat in found if isinstance(chat, Chat)]
     left = [(path, chat) for path, chat in found if isinstance(chat, LeftOut)]
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from ai_infra.errors import ConfigurationError, InvalidMessageError
 from ai_infra.messages import fields_of
 
-__all__ = ["NotJson", "each_line", "not_json", "read_messages", "read_text"]
+__all__ = ["NotJson", "decoded", "each_line", "not_json", "read_messages", "read_text"]
 
 
 def read_text(path: str) -> str:
@@ -22,11 +23,25 @@ def read_text(path: str) -> str:
     """
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror or error}.") from error
+    return decoded(path, data)
+
+
+def decoded(path: str, data: bytes) -> str:
+    """The text of a file's bytes: UTF-8, or the UTF-16 that PowerShell writes, which its first two bytes tell.
+
+    Raises:
+        ConfigurationError: they are neither.
+    """
+    encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+        name = encoding.removesuffix("-sig").upper()
+        raise ConfigurationError(
+            f"{path} is not {name} text (byte {error.start}); save it as UTF-8."
+        ) from error
 
 
 def read_messages(path: str) -> list[dict[str, Any]]:

@@ -91,6 +91,8 @@ impl ConversationIndex {
         let near = cosine.as_deref().map(|c| per_message(&layout, c));
         let mut out = Vec::with_capacity(chosen.len());
         let mut answered = 0.0;
+        // Far down the list gains differ by what rounding does to them, and come in an order of their own.
+        let mut strength = 1.0_f32;
         let strongest = chosen.first().map_or(1.0, |c| c.1).max(f32::MIN_POSITIVE);
         for ((chunk, gain), context) in chosen.into_iter().zip(shown) {
             let (a, z) = (spans[chunk].0 as usize, spans[chunk].1 as usize);
@@ -107,13 +109,14 @@ impl ConversationIndex {
             for ((p, view), weight) in parts.iter_mut().zip(&views).zip(&self.weights) {
                 *p = weight * view.get(best).copied().unwrap_or(0.0);
             }
+            strength = (gain / strongest).clamp(0.0, strength);
             let base = layout.message[s] as u32;
             out.push(Hit {
                 session: layout.sessions[s].0.to_owned(),
                 chunk: (chunk - layout.chunk[s]) as u32,
                 start: a as u32 - base,
                 end: z as u32 - base,
-                score: answered * (gain / strongest).clamp(0.0, 1.0).powf(0.25),
+                score: answered * strength.powf(0.25),
                 context,
                 best: best as u32 - base,
                 words: matched,

@@ -42,7 +42,10 @@ impl From<rusqlite::Error> for Error {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                 Self::StorageCorrupt(format!("the file is damaged ({text}); restore it from a backup"))
             }
-            ErrorCode::ReadOnly => Self::Storage(format!("the file is read-only ({text})")),
+            ErrorCode::ReadOnly => Self::Storage(format!(
+                "the file or its folder, where the log goes, is read-only ({text}); make both writable, or copy the file to \
+                 where they can be"
+            )),
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
                 Self::Storage(format!("the file cannot be opened ({text}); check its permissions"))
             }

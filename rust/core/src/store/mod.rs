@@ -17,6 +17,7 @@ mod large;
 mod migrate;
 mod mirror;
 mod models;
+mod names;
 mod namespace;
 mod open;
 mod put;

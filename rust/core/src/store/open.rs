@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, APPLICATION_ID, LATEST};
-use super::{busy, checkpoint, errors, fork};
+use super::{busy, checkpoint, errors, fork, names};
 use crate::error::{Error, Result};
 
 /// Files up to this size are checked whole when they are opened; larger ones where they are read.
@@ -124,8 +124,9 @@ fn inspect(path: &Path) -> Result<()> {
             "the file is read-only; make it writable, or copy it to where it can be".to_owned(),
         ));
     }
-    if is_open(&meta) {
-        return Ok(()); // accepted when it was opened first
+    let known = open_as(&meta);
+    if !known.is_empty() {
+        return names::here(path, &known); // accepted when it was opened first
     }
     let mut head = [0u8; 100];
     let mut read = 0;
@@ -151,7 +152,11 @@ fn inspect(path: &Path) -> Result<()> {
             if application != APPLICATION_ID {
                 return Err(foreign());
             }
-            if version > LATEST { Err(migrate::newer(version)) } else { Ok(()) }
+            if version > LATEST {
+                return Err(migrate::newer(version));
+            }
+            // Both are 2 in a file with a log.
+            if head.get(18..20) == Some(&[2, 2]) { names::elsewhere(path, &file) } else { Ok(()) }
         }
         _ => Err(foreign()),
     }
@@ -174,20 +179,22 @@ fn foreign() -> Error {
     )
 }
 
-/// Whether a file is open in this process as a database. Such a file must not be opened and closed beside SQLite: to
-/// close it, by whatever handle, takes away the locks that the process holds on it.
-fn is_open(meta: &Metadata) -> bool {
-    fork::open_files().iter().any(|path| fs::metadata(path).is_ok_and(|known| same(&known, meta)))
+/// The names under which this process has a file open as a database. Such a file must not be opened and closed beside
+/// SQLite: to close it, by whatever handle, takes away the locks that the process holds on it.
+fn open_as(meta: &Metadata) -> Vec<PathBuf> {
+    let mut names = fork::open_files();
+    names.retain(|path| fs::metadata(path).is_ok_and(|known| same(&known, meta)));
+    names
 }
 
 #[cfg(unix)]
-fn same(one: &Metadata, other: &Metadata) -> bool {
+pub(super) fn same(one: &Metadata, other: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 #[cfg(not(unix))]
-fn same(_: &Metadata, _: &Metadata) -> bool {
+pub(super) fn same(_: &Metadata, _: &Metadata) -> bool {
     false // where closing takes no locks away
 }
 
@@ -201,7 +208,7 @@ pub fn is_database(path: &Path) -> bool {
         let mut head = [0u8; MAGIC.len()];
         File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == *MAGIC
     };
-    meta.is_file() && (is_open(&meta) || starts())
+    meta.is_file() && (!open_as(&meta).is_empty() || starts())
 }
 
 /// Makes an empty file that only its owner may read; SQLite gives its companions the same mode.
@@ -269,7 +276,7 @@ fn write_ahead(conn: &Connection) -> Result<()> {
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
