@@ -363,7 +363,7 @@ class Mirror:
         """An empty one. ``local``: vectors are computed here, by the built-in embedder, and not read."""
 
     @property
-    def bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """About how many bytes of memory it takes."""
 
     def load(self, rows: Sequence[tuple[Any, ...]]) -> int:

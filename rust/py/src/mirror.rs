@@ -29,7 +29,7 @@ impl Mirror {
 
     /// About how many bytes of memory it takes.
     #[getter]
-    fn bytes(&self) -> usize {
+    fn memory_bytes(&self) -> usize {
         self.inner.bytes()
     }
 

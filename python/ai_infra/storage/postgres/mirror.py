@@ -140,7 +140,7 @@ class Shown:
     def take(self, rows: Sequence[Any]) -> None:
         """Take in rows of the statements ``load``, ``load_all`` or ``changes``."""
         self.count += self.core.load(rows)
-        self.bytes = self.core.bytes
+        self.bytes = self.core.memory_bytes
 
 
 class Mirrors:

@@ -21,6 +21,7 @@ const MIGRATIONS: &[Step] = &[
     (include_str!("sql/0004_writes.sql"), nothing),
     (include_str!("sql/0005_halves.sql"), halve),
     (include_str!("sql/0006_snapshots.sql"), nothing),
+    (include_str!("sql/0007_messages.sql"), nothing),
 ];
 
 /// The schema this version writes (`PRAGMA user_version`).
@@ -156,5 +157,36 @@ mod tests {
         assert_eq!(hashes, [(1, hash_of("one")), (5, hash_of("two\nthree"))]);
         let read = halves(&old, "SELECT vector FROM conversation_vectors ORDER BY hash");
         assert_eq!(read, [[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]]);
+    }
+
+    #[test]
+    fn a_file_with_messages_keeps_them_all() {
+        let mut old = Connection::open_in_memory().unwrap();
+        for (statements, _) in MIGRATIONS.iter().take(6) {
+            old.execute_batch(statements).unwrap();
+        }
+        old.pragma_update(None, "user_version", 6).unwrap();
+        let read = |conn: &Connection, table: &str| -> Vec<(i64, i64, String)> {
+            let mut found = conn
+                .prepare(&format!("SELECT ref, position, message FROM {table} ORDER BY ref, position"))
+                .unwrap();
+            let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            rows.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let tables = ["session_messages", "conversation_messages"];
+        for (table, position) in tables.into_iter().flat_map(|table| [3, 0, 1, 2].map(|at| (table, at))) {
+            for reference in [2, 1] {
+                let message = format!("{table} {reference} {position}").repeat(100);
+                let sql = format!("INSERT INTO {table} VALUES (?, ?, ?)");
+                old.execute(&sql, params![reference, position, message]).unwrap();
+            }
+        }
+        let before = tables.map(|table| read(&old, table));
+        migrate(&mut old).unwrap();
+        assert_eq!(tables.map(|table| read(&old, table)), before);
+        assert!(before.iter().all(|rows| rows.len() == 8));
+        let mut fresh = Connection::open_in_memory().unwrap();
+        migrate(&mut fresh).unwrap();
+        assert_eq!(schema(&old), schema(&fresh));
     }
 }
