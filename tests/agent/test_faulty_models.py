@@ -305,3 +305,42 @@ def test_a_call_in_langchains_shape_keeps_its_name(llm: LLM, ask: Ask) -> None:
 
     result = ask(Agent(llm=llm, tools=[weather], middleware=[After()]), "Oslo?")
     assert result.messages[2].content == "Oslo: rain"
+
+
+SIGNATURE = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+
+
+def test_what_a_service_put_beside_a_call_comes_back_with_it(
+    server: OpenAIServer, llm: LLM, sessions: SessionStore, ask: Ask
+) -> None:
+    function = {"name": "weather", "arguments": '{"city": "Oslo"}', "provider_specific_fields": {"a": 1}}
+    call = {"id": "c", "type": "function", "function": function, "index": 0, **SIGNATURE}
+    choice = {"delta" if "stream" in ask.__name__ else "message": {"role": "assistant", "tool_calls": [call]}}
+    answer = {"choices": [{**choice, "finish_reason": "tool_calls"}]}
+    if "stream" in ask.__name__:
+        body = f"data: {json.dumps(answer)}\n\ndata: [DONE]\n\n".encode()
+        server.reply(Reply(body=body, headers={"content-type": "text/event-stream"}))
+    else:
+        server.reply(Reply.raw(answer))
+    server.reply("rain", "still")
+    agent = Agent(llm=llm, tools=[weather], session=sessions)
+    assert ask(agent, "Hi", session_id="s") == "rain"
+    assert ask(agent, "And now?", session_id="s") == "still"
+    for request in server.requests[-2:]:
+        [sent] = request.messages[1]["tool_calls"]
+        assert sent == {"id": "c", "type": "function", "function": function, **SIGNATURE}
+
+
+def test_what_no_session_can_keep_beside_a_call_is_left_out(sessions: SessionStore) -> None:
+    class Odd(Speaks):
+        def chat(self, messages: Any, tools: Any = None) -> Any:
+            answer = super().chat(messages, tools)
+            for call in () if answer == "done" else answer["tool_calls"]:
+                call.update(raw=object(), score=float("nan"), half="\ud800", none=None)
+            return answer
+
+    agent = Agent(llm=Odd('{"city": "Oslo"}'), tools=[weather], session=sessions)
+    assert agent.run("Hi", session_id="s") == "done"
+    [call] = sessions.messages("s")[1]["tool_calls"]
+    assert set(call) == {"id", "type", "function", "half"}
+    assert call["half"] == "\ufffd"

@@ -345,3 +345,16 @@ def test_partials_and_objects_are_tools_with_hints_words_and_names() -> None:
         assert search.parameters["properties"]["query"] == {"type": "string", "description": "what for"}
         assert search.parameters["properties"]["most"]["type"] == "integer"
     assert Tool(Search()).run({"query": "x"}) == "x 3"
+
+
+def test_a_default_that_json_cannot_hold_is_not_told(server: OpenAIServer, llm: LLM, ask: Ask) -> None:
+    def prices(top: float = float("inf"), labels: dict[str, str] = {"title": "all"}) -> str:  # noqa: B006
+        return f"{top} {labels}"
+
+    server.reply(Reply.tools(("prices", {})), "done")
+    assert ask(Agent(llm=llm, tools=[prices]), "Hi") == "done"
+    [schema] = server.requests[0].body["tools"]
+    properties = schema["function"]["parameters"]["properties"]
+    assert properties["top"] == {"type": "number"}
+    assert properties["labels"]["default"] == {"title": "all"}
+    assert server.requests[1].messages[-1]["content"] == "inf {'title': 'all'}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ai_infra._service.providers import resolve
-from ai_infra.errors import LLMResponseError
+from ai_infra.errors import LLMResponseError, StreamInterruptedError
 from ai_infra.llm import LLM
 from ai_infra.llm.reading import Assembly
 from ai_infra.testing.openai_server import OpenAIServer, Reply
@@ -101,3 +101,48 @@ def test_an_answer_nested_without_end_is_no_answer(server: OpenAIServer, llm: LL
     server.reply(Reply(body=body, headers={"content-type": kind}))
     with pytest.raises(LLMResponseError):
         ask(llm, "Hi")
+
+
+def streamed(*lines: str, start: str = "", end: str = "\n\n") -> Reply:
+    body = start + "\n\n".join(f"data: {line}" for line in lines) + end
+    return Reply(body=body.encode(), headers={"content-type": "text/event-stream"})
+
+
+WHOLE = json.dumps({"choices": [{"delta": {"content": "Hello"}, "finish_reason": "stop"}]})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        streamed(WHOLE, "[DONE]", start="\ufeff"),
+        streamed(WHOLE, "[DONE]", end=""),
+        streamed(WHOLE, "[DONE]", end="\r\n"),
+        streamed("", WHOLE, " ", "[DONE] "),
+    ],
+    ids=["a mark before the first line", "no end of line", "no blank line", "empty events"],
+)
+def test_a_stream_may_be_framed_carelessly(server: OpenAIServer, llm: LLM, ask: Ask, reply: Reply) -> None:
+    server.reply(reply if "stream" in ask.__name__ else "Hello")
+    assert ask(llm, "Hi") == "Hello"
+
+
+@pytest.mark.parametrize("half", [WHOLE[:-9], "[DO"])
+def test_a_stream_that_ends_in_half_an_event_broke_off(server: OpenAIServer, llm: LLM, half: str) -> None:
+    server.reply(streamed(json.dumps({"choices": [{"delta": {"content": "He"}}]}), half, end=""))
+    pieces = llm.stream("Hi")
+    assert next(pieces) == "He"
+    with pytest.raises(StreamInterruptedError):
+        next(pieces)
+
+
+def test_of_several_choices_that_are_streamed_in_turn_one_is_read(
+    server: OpenAIServer, llm: LLM, ask: Ask
+) -> None:
+    chunks = [
+        {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish}]}
+        for index, text, finish in [(0, "Hel", None), (1, "Bye", None), (1, "", "length"), (0, "lo", "stop")]
+    ]
+    server.reply(streamed(*map(json.dumps, chunks), "[DONE]") if "stream" in ask.__name__ else "Hello")
+    response = ask(llm, "Hi", n=2)
+    assert response == "Hello"
+    assert response.finish_reason == "stop"

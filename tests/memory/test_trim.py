@@ -217,3 +217,19 @@ def test_any_whole_number_will_do() -> None:
 def test_invalid_input_is_a_value_error() -> None:
     assert issubclass(InvalidInputError, ValueError)
     assert issubclass(ContextLengthError, ValueError)
+
+
+def test_a_message_with_many_calls_is_not_read_anew_for_each() -> None:
+    class Counted(dict[str, Any]):
+        reads = 0
+
+        def get(self, key: str, default: Any = None) -> Any:
+            Counted.reads += key == "tool_calls"
+            return super().get(key, default)
+
+    calls = [{"id": f"c{n}", "function": {"name": "f", "arguments": "{}"}} for n in range(600)]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls]
+    caller = Counted(role="assistant", content=None, tool_calls=calls)
+    result = fit_context([{"role": "user", "content": "Hi"}, caller, *results], max_tokens=100_000)
+    assert result.final_count == 602
+    assert Counted.reads < 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,10 @@ from ai_infra.llm.response import ChatResponse, Usage, assistant_message, clean
 
 # Only an answer that the caller himself asked to be short may end at its length.
 _BOUNDS = ("max_tokens", "max_completion_tokens")
+_MARK = b"\xef\xbb\xbf"  # may stand before the first line, and nowhere else before a field
+_DONE = b"[DONE]"
+_OF_CALL = frozenset({"id", "index", "type", "function"})
+_OF_FUNCTION = frozenset({"name", "arguments"})
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -82,12 +87,20 @@ class Events:
         """The data of each event that ``piece`` completes."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
-            line = line.removesuffix(b"\r")
+            line = line.removesuffix(b"\r").removeprefix(_MARK)
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
             elif not line and self._data:
                 yield b"\n".join(self._data)
                 self._data = []
+
+    def end(self) -> Iterator[bytes]:
+        """The last event, where the stream ends without the blank line behind it; not half of one."""
+        for data in self.feed(b"\n\n"):
+            with contextlib.suppress(ValueError, RecursionError):
+                if data.strip() != _DONE:
+                    json.loads(data)
+                yield data
 
 
 class Assembly:
@@ -105,10 +118,14 @@ class Assembly:
         self._model = str(body.get("model") or "")
         self._chunks = 0
         self._half = ""
+        self._choice: object = None
 
     def take(self, data: bytes) -> str | Failure:
         """Take one event in; returns the text it adds, which may be empty."""
-        if data == b"[DONE]":
+        data = data.strip()
+        if not data:  # a sign of life
+            return ""
+        if data == _DONE:
             self.done = True
             return self._add_text("", last=True)
         try:
@@ -124,7 +141,7 @@ class Assembly:
         self._usage = Usage.read(chunk.get("usage")) or self._usage
         choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, Mapping):
+        if not isinstance(choice, Mapping) or not self._is_ours(choice.get("index")):
             return ""
         self._finish = choice.get("finish_reason") or self._finish
         delta = choice.get("delta") or choice.get("message")  # some services send the whole in one event
@@ -160,6 +177,12 @@ class Assembly:
         message = f"the stream ended after {seen:,} characters, before the answer did: ask again"
         return Failure(StreamInterruptedError(message), retry=True)
 
+    def _is_ours(self, index: object) -> bool:
+        """Whether a choice is the one that is read, the first that came: with ``n=2`` two come in turn."""
+        if self._choice is None:
+            self._choice = index
+        return index is None or index == self._choice
+
     def _add_text(self, text: str, *, last: bool = False) -> str:
         """Add a piece. One that ends in half a character leaves it to the next, which may bring the other."""
         text, self._half = self._half + text, ""
@@ -181,9 +204,9 @@ class Assembly:
             call["function"]["name"] += name
         call["id"] = call["id"] or ident
         call["function"]["arguments"] += _written(function.get("arguments"))
-        for key, value in part.items():
-            if key not in {"id", "index", "type", "function"}:
-                call[key] = value  # Gemini's thought signatures must come back with the call
+        # Gemini's thought signatures must come back with the call.
+        for into, given, ours in ((call, part, _OF_CALL), (call["function"], function, _OF_FUNCTION)):
+            into.update({key: value for key, value in given.items() if key not in ours and value is not None})
 
     def _begun(self, index: object, ident: str, name: str) -> dict[str, Any]:
         """The call that a fragment belongs to, which may be a new one.

@@ -103,7 +103,7 @@ class _Stream:
             self._take(piece)
 
     def _take(self, piece: bytes) -> None:
-        for data in self._events.feed(piece):
+        for data in self._events.feed(piece) if piece else self._events.end():
             text = self._assembly.take(data)
             if isinstance(text, Failure):
                 self._failure = text

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -233,11 +234,28 @@ def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
         if arguments and not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False, default=str)
         written = {
+            **_besides(function, {"name", "arguments", "args", "id", "type"}),
             "name": clean(str(function.get("name") or "")),
             "arguments": clean(arguments) if arguments else "{}",
         }
-        distinct.append({"id": id_, "type": "function", "function": written})
+        # LangChain's calls have no function: there everything is in the call, and nothing besides.
+        more = _besides(call, {"id", "type", "function", "index"}) if function is not call else {}
+        distinct.append({**more, "id": id_, "type": "function", "function": written})
     return distinct
+
+
+def _besides(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
+    """What a service put beside the parts of a call, as Gemini its thought signature: it refuses a call without.
+
+    Only what a session can keep: as JSON, with halves of characters replaced.
+    """
+    found = {}
+    for key, value in given.items():
+        if key not in known and value is not None:
+            with contextlib.suppress(TypeError, ValueError, RecursionError):
+                text = json.dumps({key: value}, ensure_ascii=False, allow_nan=False)
+                found.update(json.loads(clean(text)))
+    return found
 
 
 def _for_langchain(messages: list[Any]) -> Any:

@@ -19,6 +19,9 @@ from ai_infra.messages import AnyMessage, calls_in, fields_of
 _NEAR = 256
 """Steps of looking around before an index of the whole conversation is made instead."""
 
+_FEW = 8
+"""Calls of one message that are read anew each time."""
+
 
 class Links(NamedTuple):
     """The ids that a message calls with (one that is used twice, twice), and the ids that it answers."""
@@ -82,6 +85,7 @@ class Groups:
     def __init__(self, messages: Sequence[AnyMessage]) -> None:
         self._messages = messages
         self._found: dict[int, Group] = {}
+        self._many: dict[int, Links] = {}
         self._calls: dict[str, list[int]] | None = None
         self._answers: dict[str, list[int]] = {}
 
@@ -97,7 +101,12 @@ class Groups:
         return group
 
     def _links(self, index: int) -> Links:
-        return links_of(fields_of(self._messages[index]))
+        links = self._many.get(index)
+        if links is None:
+            links = links_of(fields_of(self._messages[index]))
+            if len(links.calls) > _FEW:  # asked for again for each of them
+                self._many[index] = links
+        return links
 
     def _collect(self, start: int) -> Group:
         members: set[int] = set()

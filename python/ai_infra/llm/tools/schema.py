@@ -193,13 +193,24 @@ def _plain(schema: Any, *, properties: bool = False) -> Any:
     """Without the titles that pydantic makes of names: the model is billed for them and learns nothing."""
     if isinstance(schema, dict):
         return {
-            key: _plain(value, properties=key in ("properties", "$defs") and not properties)
+            key: value
+            if key == "default" and not properties
+            else _plain(value, properties=key in ("properties", "$defs") and not properties)
             for key, value in schema.items()
-            if properties or key != "title"
+            if properties or not (key == "title" or (key == "default" and not _is_json(value)))
         }
     if isinstance(schema, list):
         return [_plain(value) for value in schema]
     return schema
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a default can be told: JSON has no infinity and no NaN, and no request with one can be sent."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _pydantic() -> Any:
