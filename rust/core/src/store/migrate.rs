@@ -165,7 +165,7 @@ mod tests {
         for (statements, _) in MIGRATIONS.iter().take(6) {
             old.execute_batch(statements).unwrap();
         }
-        old.pragma_update(None, "user_version", 6).unwrap();
+        old.execute_batch("DROP TABLE item_vectors_32; PRAGMA user_version = 6").unwrap();
         let read = |conn: &Connection, table: &str| -> Vec<(i64, i64, String)> {
             let mut found = conn
                 .prepare(&format!("SELECT ref, position, message FROM {table} ORDER BY ref, position"))
