@@ -166,24 +166,28 @@ mod tests {
             old.execute_batch(statements).unwrap();
         }
         old.execute_batch("DROP TABLE item_vectors_32; PRAGMA user_version = 6").unwrap();
-        let read = |conn: &Connection, table: &str| -> Vec<(i64, i64, String)> {
-            let mut found = conn
-                .prepare(&format!("SELECT ref, position, message FROM {table} ORDER BY ref, position"))
-                .unwrap();
+        let read = |conn: &Connection, sql: &str| -> Vec<(i64, i64, String)> {
+            let mut found = conn.prepare(sql).unwrap();
             let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
             rows.collect::<rusqlite::Result<_>>().unwrap()
         };
-        let tables = ["session_messages", "conversation_messages"];
-        for (table, position) in tables.into_iter().flat_map(|table| [3, 0, 1, 2].map(|at| (table, at))) {
+        let inserts = [
+            "INSERT INTO session_messages VALUES (?, ?, ?)",
+            "INSERT INTO conversation_messages VALUES (?, ?, ?)",
+        ];
+        let tables = [
+            "SELECT ref, position, message FROM session_messages ORDER BY ref, position",
+            "SELECT ref, position, message FROM conversation_messages ORDER BY ref, position",
+        ];
+        for (sql, position) in inserts.into_iter().flat_map(|sql| [3, 0, 1, 2].map(|at| (sql, at))) {
             for reference in [2, 1] {
-                let message = format!("{table} {reference} {position}").repeat(100);
-                let sql = format!("INSERT INTO {table} VALUES (?, ?, ?)");
-                old.execute(&sql, params![reference, position, message]).unwrap();
+                let message = format!("{sql} {reference} {position}").repeat(100);
+                old.execute(sql, params![reference, position, message]).unwrap();
             }
         }
-        let before = tables.map(|table| read(&old, table));
+        let before = tables.map(|sql| read(&old, sql));
         migrate(&mut old).unwrap();
-        assert_eq!(tables.map(|table| read(&old, table)), before);
+        assert_eq!(tables.map(|sql| read(&old, sql)), before);
         assert!(before.iter().all(|rows| rows.len() == 8));
         let mut fresh = Connection::open_in_memory().unwrap();
         migrate(&mut fresh).unwrap();
