@@ -13,7 +13,9 @@ SECONDS = 1800 if os.environ.get("AI_INFRA_NIGHTLY") else 20
 PROGRAM = """
 import asyncio, gc, json, os, random, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 import psutil
+from ai_infra.errors import ConflictError
 from ai_infra.llm.memory.store import MemoryStore
 from ai_infra.llm.session import sqlite
 from ai_infra.llm.tools.custom import ConversationMemory, create_memory_tool
@@ -44,7 +46,10 @@ def work(number):
                 case 5: memory.index_conversation(user, name, chat(dice))
                 case 6: memory.search(user, " ".join(dice.choices(words, k=3)))
                 case 7: memory.delete_conversation(user, name); tool("word1")
-                case 8: sessions.append(name, chat(dice)) if dice.random() < 0.5 else sessions.delete(name)
+                case 8:
+                    if dice.random() < 0.5: sessions.delete(name)
+                    else:
+                        with suppress(ConflictError): sessions.append(name, chat(dice))  # deleted meanwhile
                 case 9: fit_context(sessions.messages(name) or chat(dice), 300)
                 case 10:
                     with MemoryStore.sqlite(path) as other: other.get(place, key)
