@@ -51,7 +51,8 @@ thread_local! {
 
 impl Table {
     /// The slots of all rows that can be among the best `k`, in order: with them a few in a million that cannot.
-    /// `None` where a look does not pay or leaves most of them. `turned` is the question as the rotation turns it; `kth` gives the score of the k-th best of some rows.
+    /// `None` where a look does not pay or leaves most of them. `turned` is the question as the rotation turns it; `kth`
+    /// gives the score of the k-th best of some rows.
     pub(super) fn sift(
         &self,
         turned: &[f32],

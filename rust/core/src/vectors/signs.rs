@@ -157,7 +157,8 @@ pub struct Look {
 }
 
 impl Look {
-    /// Gets ready for a question that was [turned](Rotation::turn), where a cosine of 1 is worth `weight`, and for the kernel that `tables` fits.
+    /// Gets ready for a question that was [turned](Rotation::turn), where a cosine of 1 is worth `weight`, and for the
+    /// kernel that `tables` fits.
     ///
     /// # Safety
     /// The tables come from `Kernels::available`.
