@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use ai_infra_core::store::{Item, Namespace};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
@@ -15,8 +16,6 @@ use crate::validate;
 ///
 /// It is a copy. The value is decoded when it is first asked for; changing it changes nothing in the store. A backend
 /// makes one of the value as canonical JSON and of times in microseconds since 1970 UTC.
-// Not known to the garbage collector, which would look at thousands of them after a batch: only a value that is made
-// to hold its own item would need it.
 #[pyclass(frozen, eq, hash, module = "ai_infra._core")]
 pub struct MemoryItem {
     item: Arc<Item>,
@@ -43,9 +42,33 @@ impl From<Arc<Item>> for MemoryItem {
     }
 }
 
-impl From<Item> for MemoryItem {
+/// An item that goes out to Python unknown to the garbage collector, which would look at thousands of them while a batch
+/// is handed over and after it: only a value that is made to hold its own item would need that.
+pub struct Handed(Arc<Item>);
+
+impl From<Arc<Item>> for Handed {
+    fn from(item: Arc<Item>) -> Self {
+        Self(item)
+    }
+}
+
+impl From<Item> for Handed {
     fn from(item: Item) -> Self {
-        Arc::new(item).into()
+        Self(Arc::new(item))
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Handed {
+    type Target = MemoryItem;
+    type Output = Bound<'py, MemoryItem>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        let item = Bound::new(py, MemoryItem::from(self.0))?;
+        // SAFETY: every class of PyO3 is known to the collector, and its deallocation takes an object out itself, which
+        // may be done again.
+        unsafe { ffi::PyObject_GC_UnTrack(item.as_ptr().cast()) };
+        Ok(item)
     }
 }
 
@@ -64,7 +87,7 @@ impl MemoryItem {
         version: i64,
     ) -> PyResult<Self> {
         let namespace = raise(py, validate::namespace(namespace))?.into_shared();
-        Ok(Item { namespace, key, value: json, created_at, updated_at, expires_at, version }.into())
+        Ok(Arc::new(Item { namespace, key, value: json, created_at, updated_at, expires_at, version }).into())
     }
 
     /// The parts of the namespace.

@@ -7,7 +7,7 @@ use ai_infra_core::store::{self, Content, Entry, Loaded, Namespace, Question};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::item::MemoryItem;
+use crate::item::Handed;
 use crate::items::{Bytes, items};
 use crate::store::{arm, floats, raise};
 use crate::validate;
@@ -108,7 +108,7 @@ impl Mirror {
         filter: Option<Bound<'_, PyAny>>,
         window: (usize, Option<f32>),
         now: i64,
-    ) -> PyResult<Vec<(MemoryItem, f32)>> {
+    ) -> PyResult<Vec<(Handed, f32)>> {
         let text = raise(py, validate::query(&text))?;
         let filter = raise(py, validate::filter(filter.as_ref()))?;
         let vector = vector.map(|bytes| floats(&bytes.0));
@@ -120,7 +120,7 @@ impl Mirror {
             min_score: window.1.unwrap_or(f32::NEG_INFINITY),
         };
         let found = raise(py, py.detach(|| self.inner.search(&question, now)))?;
-        Ok(found.into_iter().map(|(item, score)| (MemoryItem::from(item), score)).collect())
+        Ok(found.into_iter().map(|(item, score)| (Handed::from(item), score)).collect())
     }
 }
 

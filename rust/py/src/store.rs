@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
 use crate::batch::{Batch, Pending, check, number};
 use crate::error::{look, to_py};
-use crate::item::{MemoryItem, parts};
+use crate::item::{Handed, parts};
 use crate::items::items;
 use crate::validate;
 
@@ -146,7 +146,7 @@ impl LocalStore {
         #[pyo3(from_py_with = items)] rows: Vec<Bound<'_, PyAny>>,
         now: i64,
         expires_at: Option<i64>,
-    ) -> PyResult<Vec<MemoryItem>> {
+    ) -> PyResult<Vec<Handed>> {
         let batch = self.prepare(py, rows, expires_at)?;
         let (rows, _) = batch.take();
         raise(py, py.detach(|| self.put_rows(rows, now)))
@@ -159,7 +159,7 @@ impl LocalStore {
         batch: &Batch,
         #[pyo3(from_py_with = items)] made: Vec<PyBackedBytes>,
         now: i64,
-    ) -> PyResult<Vec<MemoryItem>> {
+    ) -> PyResult<Vec<Handed>> {
         let (mut rows, wanted) = batch.take();
         let written = py.detach(|| {
             if let Some(wanted) = wanted {
@@ -221,7 +221,7 @@ impl LocalStore {
         filter: Option<Bound<'_, PyAny>>,
         window: (usize, Option<f32>),
         now: i64,
-    ) -> PyResult<Vec<(MemoryItem, f32)>> {
+    ) -> PyResult<Vec<(Handed, f32)>> {
         let query = Query {
             namespace: raise(py, validate::namespace(&namespace))?,
             recursive,
@@ -232,7 +232,7 @@ impl LocalStore {
             min_score: window.1.unwrap_or(f32::NEG_INFINITY),
         };
         let found = raise(py, py.detach(|| self.store.search(&query, now)))?;
-        Ok(found.into_iter().map(|(item, score)| (MemoryItem::from(item), score)).collect())
+        Ok(found.into_iter().map(|(item, score)| (Handed::from(item), score)).collect())
     }
 
     /// Reads items; None where there is none.
@@ -241,10 +241,10 @@ impl LocalStore {
         py: Python<'_>,
         #[pyo3(from_py_with = items)] keys: Vec<Place<'_>>,
         now: i64,
-    ) -> PyResult<Vec<Option<MemoryItem>>> {
+    ) -> PyResult<Vec<Option<Handed>>> {
         let keys = raise(py, places(&keys))?;
         let items = raise(py, py.detach(|| self.store.get(&keys, now)))?;
-        Ok(items.into_iter().map(|item| item.map(MemoryItem::from)).collect())
+        Ok(items.into_iter().map(|item| item.map(Handed::from)).collect())
     }
 
     /// Deletes; says of each key whether there was an item.
@@ -268,10 +268,10 @@ impl LocalStore {
         filter: Option<Bound<'_, PyAny>>,
         window: (Option<usize>, usize),
         now: i64,
-    ) -> PyResult<Vec<MemoryItem>> {
+    ) -> PyResult<Vec<Handed>> {
         let what = raise(py, listing(namespace.as_ref(), recursive, filter.as_ref(), window))?;
         let items = raise(py, py.detach(|| self.store.list(&what, now)))?;
-        Ok(items.into_iter().map(MemoryItem::from).collect())
+        Ok(items.into_iter().map(Handed::from).collect())
     }
 
     /// How many items a listing would return.
@@ -324,9 +324,9 @@ impl LocalStore {
 }
 
 impl LocalStore {
-    fn put_rows(&self, rows: Vec<PutRow>, now: i64) -> Result<Vec<MemoryItem>> {
+    fn put_rows(&self, rows: Vec<PutRow>, now: i64) -> Result<Vec<Handed>> {
         let stamps = self.store.put(&rows, now)?;
-        Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| MemoryItem::from(row.into_item(stamp))).collect())
+        Ok(rows.into_iter().zip(stamps).map(|(row, stamp)| Handed::from(row.into_item(stamp))).collect())
     }
 }
 
