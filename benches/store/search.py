@@ -50,7 +50,8 @@ Ask = Callable[[int], Sequence[int]]
 class Data:
     """Texts with their vectors, and questions with theirs."""
 
-    def __init__(self, items: int, dims: int, questions: int) -> None:
+    def __init__(self, items: int, dims: int, questions: int, cone: float = 0.0) -> None:
+        self._cone = cone
         rng = np.random.default_rng(items + dims)
         counts = collections.Counter(
             word
@@ -87,6 +88,9 @@ class Data:
         for start in range(0, count, 10_000):
             part = self._centres[of[start : start + 10_000]]
             part = part + rng.normal(size=part.shape) * (0.8 / dims**0.5)
+            if self._cone:
+                part /= np.linalg.norm(part, axis=1, keepdims=True)
+                part = part * (1 - self._cone) ** 0.5 + (self._cone / dims) ** 0.5
             vectors[start : start + 10_000] = part / np.linalg.norm(part, axis=1, keepdims=True)
         common = rng.choice(len(self._words), (count, 10), p=self._odds)
         own = np.take_along_axis(self._favourites[of], rng.integers(0, 200, (count, 7)), axis=1)
@@ -315,8 +319,8 @@ def measure(ask: Ask, data: Data) -> tuple[float, float]:
     return statistics.median(times) * 1e6, hits / (len(times) * min(K, len(data.texts)))
 
 
-def run(items: int, dims: int, questions: int, only: list[str], langgraph_to: int) -> None:
-    data = Data(items, dims, questions)
+def run(data: Data, only: list[str], langgraph_to: int) -> None:
+    items, dims = data.vectors.shape
     print(f"{items:,} items of {dims} dimensions")
     results: dict[str, tuple[float, float]] = {}
     for name, module, _ in sides(data, Path()):
@@ -342,6 +346,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1_000, 10_000])
     parser.add_argument("--dims", type=int, nargs="*", default=[384])
     parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument(
+        "--cone", type=float, default=0.0, help="what the squares of all vectors have in common, such as 0.7"
+    )
     parser.add_argument("--only", nargs="*", default=[], help="the names of the sides to run")
     parser.add_argument(
         "--langgraph-to", type=int, default=10_000, help="the largest size langgraph is run at"
@@ -349,7 +356,8 @@ def main() -> None:
     options = parser.parse_args()
     for dims in options.dims:
         for size in options.sizes:
-            run(size, dims, options.questions, options.only, options.langgraph_to)
+            data = Data(size, dims, options.questions, options.cone)
+            run(data, options.only, options.langgraph_to)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,7 @@ impl Table {
         self.slots.extend(ids.iter().copied().zip(0u32..));
         self.straight = ids.iter().copied().eq(0..ids.len() as u64);
         self.ids = ids;
+        self.find_common();
         (self.slots.len() == self.ids.len()).then_some(self)
     }
 }

@@ -6,12 +6,13 @@
 //! of the exact rows; only which rows are found is approximate then.
 //!
 //! ```text
-//! index ── state: Table (rows; few: codes, signs) + Links ── cache (in a snapshot)
+//! index ── state: Table (rows; few: codes, signs; common) + Links ── cache (in a snapshot)
 //!    ├──── scan, after a first look (sift), by the fastest kernel
 //!    └──── worker (one thread) ── Graph (usearch)
 //! ```
 
 mod cache;
+mod common;
 mod encode;
 mod few;
 mod fork;

@@ -10,7 +10,7 @@ use super::table::Table;
 use super::topk::{Hit, TopK};
 
 /// Rows scored per call of a kernel: their scores stay in the first-level cache.
-const STRIDE: usize = 64;
+pub(super) const STRIDE: usize = 64;
 
 /// Values from which the shorter scan over codes is worth its second pass.
 const CODES_PAY: usize = 1 << 21;
@@ -241,7 +241,7 @@ impl Table {
 }
 
 /// Hands slots and rows to `body`, a stride at a time.
-fn each(table: &Rows, among: Among<'_>, mut body: impl FnMut(&[u32], &[&[Line]])) {
+pub(super) fn each(table: &Rows, among: Among<'_>, mut body: impl FnMut(&[u32], &[&[Line]])) {
     let mut rows: [&[Line]; STRIDE] = [&[]; STRIDE];
     let mut slots = [0u32; STRIDE];
     match among {

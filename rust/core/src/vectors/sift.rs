@@ -38,6 +38,8 @@ impl Mix<'_> {
 #[derive(Default)]
 struct Desk {
     look: Look,
+    /// The question without what all rows have in common.
+    across: Vec<f32>,
     /// The most that each row's score may be, and the largest of each [`PART`] of them.
     most: Vec<f32>,
     tops: Vec<f32>,
@@ -66,7 +68,10 @@ impl Table {
             return None;
         }
         DESK.with_borrow_mut(|desk| {
-            let Desk { look, most, tops, sorted, parts } = desk;
+            let Desk { look, across, most, tops, sorted, parts } = desk;
+            let common = self.common.as_ref();
+            let along = common.map_or(0.0, |common| mix.weight * common.split(turned, across));
+            let turned = if common.is_some() { across } else { turned };
             // SAFETY: the tables come from `Kernels::available`.
             unsafe { look.ask(rotation, turned, mix.weight, tables) };
             let padded = rows.next_multiple_of(LANES);
@@ -75,7 +80,7 @@ impl Table {
             let mut room = [0.0; GROUP];
             let mut first = 0;
             for (blocks, factors) in signs.runs(BLOCKS) {
-                let bases = self.bases(mix, first, factors.len(), &mut room);
+                let bases = self.bases(mix, along, first, factors.len(), &mut room);
                 let found = (most.get_mut(first..)?, tops.get_mut(first / PART..)?);
                 // SAFETY: the kernel comes from `Kernels::available`.
                 unsafe { kernel(look, blocks, (factors, bases), found) };
@@ -92,19 +97,31 @@ impl Table {
         })
     }
 
-    /// What `count` rows from slot `first` on are worth besides their cosines; `room` where they do not lie together.
-    fn bases<'a>(&self, mix: &Mix<'a>, first: usize, count: usize, room: &'a mut [f32; GROUP]) -> &'a [f32] {
-        if mix.base.is_empty() {
-            return room;
+    /// What `count` rows from slot `first` on are worth besides what is estimated; `room` where that does not lie
+    /// together. `along` is what a row is worth that has nothing but what all have in common.
+    fn bases<'a>(
+        &self,
+        mix: &Mix<'a>,
+        along: f32,
+        first: usize,
+        count: usize,
+        room: &'a mut [f32; GROUP],
+    ) -> &'a [f32] {
+        let together = mix.base.get(first..first + count).filter(|_| self.straight);
+        match (together, &self.common) {
+            (Some(bases), None) => return bases,
+            (None, None) if mix.base.is_empty() => return room,
+            (None, Some(_)) if mix.base.is_empty() => room.fill(0.0),
+            (Some(bases), Some(_)) => room.iter_mut().zip(bases).for_each(|(place, base)| *place = *base),
+            (None, _) => {
+                let ids = self.ids.get(first..).unwrap_or_default();
+                for (place, id) in room.iter_mut().zip(ids.iter().map(Some).chain(std::iter::repeat(None))) {
+                    *place = id.map_or(0.0, |id| mix.base(*id));
+                }
+            }
         }
-        if self.straight
-            && let Some(bases) = mix.base.get(first..first + count)
-        {
-            return bases;
-        }
-        let ids = self.ids.get(first..).unwrap_or_default();
-        for (place, id) in room.iter_mut().zip(ids.iter().map(Some).chain(std::iter::repeat(None))) {
-            *place = id.map_or(0.0, |id| mix.base(*id));
+        if let Some(common) = &self.common {
+            room.iter_mut().zip(common.from(first)).for_each(|(place, cosine)| *place += along * cosine);
         }
         room
     }
@@ -205,13 +222,21 @@ mod tests {
         VectorIndex::new(SIZE, Options { precision, ..Options::default() }).unwrap()
     }
 
+    /// As embedders make them whose vectors all lie in a narrow cone.
+    fn in_a_cone(mut vector: Vec<f32>) -> Vec<f32> {
+        vector.iter_mut().zip(0..).for_each(|(value, at)| *value += if at % 3 == 0 { 1.8 } else { -0.3 });
+        vector
+    }
+
     /// A table of halves knows neither codes nor signs: it scans the very rows that decide here.
     #[test]
     fn what_is_found_is_what_the_rows_give() {
-        for few in [0, 1, 30] {
+        for (few, cone) in [(0, false), (1, false), (30, false), (30, true)] {
             let mut noise = Noise(few as u64 + 3);
-            let centres: Vec<Vec<f32>> =
-                (0..few).map(|_| (0..SIZE).map(|_| noise.next()).collect()).collect();
+            let centres: Vec<Vec<f32>> = (0..few)
+                .map(|_| (0..SIZE).map(|_| noise.next()).collect())
+                .map(|centre| if cone { in_a_cone(centre) } else { centre })
+                .collect();
             let (sifted, plain) = (index(Precision::I8), index(Precision::F16));
             for step in 0..6_000 {
                 // Changes and removals, so that slots and ids part ways half way through.
@@ -247,16 +272,22 @@ mod tests {
 
     #[test]
     fn a_look_leaves_few_and_all_of_the_best() {
+        for cone in [false, true] {
+            leaves_few_and_all_of_the_best(|vector| if cone { in_a_cone(vector) } else { vector });
+        }
+    }
+
+    fn leaves_few_and_all_of_the_best(place: impl Fn(Vec<f32>) -> Vec<f32>) {
         let mut noise = Noise(8);
         let centres: Vec<Vec<f32>> = (0..40).map(|_| (0..SIZE).map(|_| noise.next()).collect()).collect();
         let rows = index(Precision::I8);
         for id in 0..4_000 {
-            rows.add(id, &noise.vector(&centres)).unwrap();
+            rows.add(id, &place(noise.vector(&centres))).unwrap();
         }
         let mix = Mix { weight: 1.0, base: &[] };
         for centre in &centres {
             // Around a centre; noise alone is level with most of the rows.
-            let query: Vec<f32> = centre.iter().map(|value| value + 0.7 * noise.next()).collect();
+            let query = place(centre.iter().map(|value| value + 0.7 * noise.next()).collect());
             let name = |id: u64| id;
             let best = rows.fuse(&query, &Fusion { k: 10, mix, raised: None, name, exact: true }).unwrap();
             let bar = best.last().unwrap().1;
@@ -264,7 +295,7 @@ mod tests {
             let left =
                 state.table.ask(&query, |query| state.table.sift(query.coded(), 10, &mix, |_| Some(bar)));
             let left = left.unwrap();
-            assert!(left.len() < 800 && left.is_sorted());
+            assert!(left.len() < 200 && left.is_sorted());
             assert!(best.iter().all(|(id, _)| left.contains(&(*id as u32))));
         }
     }

@@ -15,6 +15,7 @@
 
 use std::f32::consts::PI;
 
+use super::common::dot;
 use super::encode::code;
 use super::rows::{Line, Rows};
 use crate::snapshot::Reader;
@@ -157,13 +158,14 @@ pub struct Look {
 }
 
 impl Look {
-    /// Gets ready for a question that was [turned](Rotation::turn), where a cosine of 1 is worth `weight`, and for the
-    /// kernel that `tables` fits.
+    /// Gets ready for a question that was [turned](Rotation::turn), or a part of one, where a cosine of 1 is worth
+    /// `weight`, and for the kernel that `tables` fits.
     ///
     /// # Safety
     /// The tables come from `Kernels::available`.
     pub unsafe fn ask(&mut self, rotation: &Rotation, turned: &[f32], weight: f32, tables: Tables) {
         let codes = &mut self.codes;
+        let whole = dot(turned, turned).sqrt();
         let turned = turned.get(..rotation.kept).unwrap_or(turned);
         // Each kernel adds up what four tables say before it takes more room for it: at most what 24 dimensions have,
         // half of which may be rounded up.
@@ -180,9 +182,9 @@ impl Look {
         self.lines = rotation.lines();
         let step = if inverse > 0.0 { 1.0 / inverse } else { 0.0 };
         self.scale = weight * step;
-        // The spread grows with √(g² - 1), which lies below its tangent at the usual g.
+        // The spread grows with the question's length and with √(g² - 1), which lies below its tangent at the usual g.
         let (root, spread, usual) =
-            (kept.sqrt(), SPREADS / (rotation.size as f32 - 1.0).sqrt(), rotation.usual());
+            (kept.sqrt(), whole * SPREADS / (rotation.size as f32 - 1.0).sqrt(), rotation.usual());
         let middle = (usual * usual - 1.0).sqrt();
         let slope = usual / middle;
         self.tilt = weight * spread * slope * root;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::common::Common;
 use super::encode::{self, Precision};
 use super::graph;
 use super::ids::IdHash;
@@ -34,6 +35,8 @@ pub struct Table {
     /// For the first look at tables with codes, which have enough dimensions for it.
     pub(super) signs: Option<(Arc<Rotation>, Signs)>,
     pub(super) rotation: Option<Arc<Rotation>>,
+    /// What the rows had in common when they were last looked at, if that was much.
+    pub(super) common: Option<Common>,
     pub(super) ids: Vec<u64>,
     /// Whether every id is its slot.
     pub(super) straight: bool,
@@ -57,6 +60,7 @@ impl Table {
             codes: None,
             signs: None,
             rotation,
+            common: None,
             ids: Vec::new(),
             straight: true,
             slots: HashMap::default(),
@@ -87,10 +91,12 @@ impl Table {
         let codes =
             self.codes.as_ref().map_or(0, |(rows, scales)| rows.memory_bytes() + scales.capacity() * 4);
         let signs = self.signs.as_ref().map_or(0, |(_, signs)| signs.memory_bytes());
+        let common = self.common.as_ref().map_or(0, Common::memory_bytes);
         // The map keeps one control byte beside each entry and fills to 7/8.
         self.exact.memory_bytes()
             + codes
             + signs
+            + common
             + self.ids.capacity() * 8
             + self.slots.capacity() * 8 / 7 * 17
     }
@@ -143,6 +149,9 @@ impl Table {
             if let Some((_, signs)) = &mut self.signs {
                 signs.put(slot as usize, &row.signs, row.factor);
             }
+            if let Some(common) = &mut self.common {
+                common.put(slot as usize, &row.turned);
+            }
             return slot;
         }
         let slot = self.ids.len() as u32;
@@ -154,9 +163,15 @@ impl Table {
         if let Some((_, signs)) = &mut self.signs {
             signs.put(slot as usize, &row.signs, row.factor);
         }
+        if let Some(common) = &mut self.common {
+            common.put(slot as usize, &row.turned);
+        }
         self.straight &= id == u64::from(slot);
         self.ids.push(id);
         self.slots.insert(id, slot);
+        if self.len().is_power_of_two() {
+            self.find_common();
+        }
         slot
     }
 
@@ -187,6 +202,9 @@ impl Table {
         }
         if let Some((_, signs)) = &mut self.signs {
             signs.swap_remove(hole as usize);
+        }
+        if let Some(common) = &mut self.common {
+            common.swap_remove(hole as usize);
         }
         self.straight = self.ids.is_empty() || (self.straight && hole == last);
         if let Some(moved) = self.ids.get(hole as usize) {
