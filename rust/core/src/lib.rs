@@ -3,6 +3,7 @@
 //! Dependencies point one way: `error` is used by all; `snapshot` and `store` do I/O, `vectors` and
 //! `conversations` through them; the others do none.
 
+mod aside;
 pub mod chunk;
 pub mod conversations;
 pub mod embed;

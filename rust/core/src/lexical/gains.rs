@@ -127,7 +127,16 @@ fn clear(documents: &[u32], scores: &mut [f32], coverage: &mut [f32]) {
 impl Documents {
     /// Gives `body` what the words of `question` give to each document.
     pub(crate) fn gains<T>(&self, question: &str, body: impl FnOnce(Gains<'_>) -> T) -> T {
-        let query = Query::new(question, &self.vocab, true);
+        self.gains_beside(question, |count| count(), body)
+    }
+
+    /// [`Self::gains`], where `around` calls what it is given: the longer part of the work.
+    pub(crate) fn gains_beside<T>(
+        &self,
+        question: &str,
+        around: impl FnOnce(&mut dyn FnMut()),
+        body: impl FnOnce(Gains<'_>) -> T,
+    ) -> T {
         let bound = self.documents.len();
         SCRATCH.with_borrow_mut(|scratch| {
             let Scratch { scores, coverage, counts, touched, counted } = scratch;
@@ -139,7 +148,8 @@ impl Documents {
             let [scores, coverage, counts] =
                 [scores, coverage, counts].map(|array| array.get_mut(..bound).unwrap_or_default());
             let mut sums = Sums { scores, coverage, counts, touched, counted, all: false };
-            let whole = self.add_up(&query, &mut sums);
+            let mut whole = 0.0;
+            around(&mut || whole = self.add_up(&Query::new(question, &self.vocab, true), &mut sums));
             let Sums { scores, coverage, touched, all, .. } = sums;
             clear(&self.marked, scores, coverage);
             if all {

@@ -1,5 +1,6 @@
 //! The search index of one namespace: words and vectors in memory, caught up from the database before a search.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use crate::embed;
 use crate::error::Result;
 use crate::lexical::{Documents, Gains};
 use crate::validate::{parse, text_of};
-use crate::vectors::{Fusion, IdHash, Mix, Options, Precision, VectorIndex, unpack_into};
+use crate::vectors::{Ahead, Fusion, IdHash, Mix, Options, Precision, VectorIndex, unpack_into};
 
 /// What the words of a text and its vector each give to a score.
 pub(super) const WORDS: f32 = 0.5;
@@ -290,7 +291,17 @@ impl NamespaceIndex {
         picky: bool,
         mut accept: impl FnMut(&[(u64, f32)]) -> Result<usize>,
     ) -> Result<()> {
-        self.texts.gains(question, |mut gains| {
+        let looked = Cell::<Ahead>::default();
+        let look = |count: &mut dyn FnMut()| {
+            let mut ahead = Ahead::default();
+            match self.known(vector) {
+                Some(vectors) => vectors.look_ahead(vector, VECTOR, &mut ahead, count),
+                None => count(),
+            }
+            looked.set(ahead);
+        };
+        self.texts.gains_beside(question, look, |mut gains| {
+            let ahead = looked.take();
             gains.weigh(WORDS);
             let all = self.by_id.len();
             let spare = if picky { limit.saturating_mul(9).max(200) } else { SPARE };
@@ -298,7 +309,7 @@ impl NamespaceIndex {
             let mut asked = HashSet::new();
             let mut taken = 0;
             loop {
-                let mut ranked = self.fuse(&gains, vector, count)?;
+                let mut ranked = self.fuse(&gains, vector, count, &ahead)?;
                 let end = ranked.last().is_some_and(|(_, score)| *score < min_score);
                 ranked.retain(|(id, score)| *score >= min_score && (asked.is_empty() || !asked.contains(id)));
                 let mut rest = ranked.as_slice();
@@ -317,18 +328,29 @@ impl NamespaceIndex {
         })
     }
 
+    /// The vectors, if there are any to compare the one asked for with.
+    fn known(&self, vector: &[f32]) -> Option<&VectorIndex> {
+        self.vectors.as_ref().filter(|_| vector.iter().any(|value| *value != 0.0))
+    }
+
     /// The best `count` items with their scores, best first.
-    fn fuse(&self, gains: &Gains<'_>, vector: &[f32], count: usize) -> Result<Vec<(u64, f32)>> {
+    fn fuse(
+        &self,
+        gains: &Gains<'_>,
+        vector: &[f32],
+        count: usize,
+        ahead: &Ahead,
+    ) -> Result<Vec<(u64, f32)>> {
         let nothing = gains.touched.is_some_and(<[u32]>::is_empty);
         let mix = Mix { weight: VECTOR, base: if nothing { &[] } else { &*gains.coverage } };
         let name = |number: u64| {
             usize::try_from(number).ok().and_then(|at| self.ids.get(at)).copied().unwrap_or_default()
         };
-        let known = self.vectors.as_ref().filter(|_| vector.iter().any(|value| *value != 0.0));
+        let known = self.known(vector);
         let mut ranked = match known {
             Some(vectors) => {
                 let exact = count >= self.by_id.len();
-                let fusion = Fusion { k: count, mix, raised: gains.touched, name, exact };
+                let fusion = Fusion { k: count, mix, ahead: Some(ahead), raised: gains.touched, name, exact };
                 vectors.fuse(vector, &fusion)?
             }
             None => Vec::new(),

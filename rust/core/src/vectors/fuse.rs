@@ -1,5 +1,6 @@
 //! Search by similarity together with something else that is known of some rows, as words are.
 
+use super::ahead::{Ahead, Searching};
 use super::index::VectorIndex;
 use super::options::Search;
 use super::scan::{Among, Query};
@@ -19,6 +20,8 @@ pub struct Fusion<'a, N> {
     pub k: usize,
     /// What a cosine of 1 is worth, and what a row is worth besides.
     pub mix: Mix<'a>,
+    /// What was found of the same question before.
+    pub ahead: Option<&'a Ahead>,
     /// The ids whose base is not 0, each once; without, it may be any.
     pub raised: Option<&'a [u32]>,
     /// What the row of an id is called in the result; of equal ones the lower name comes first.
@@ -36,6 +39,7 @@ impl VectorIndex {
     pub fn fuse<N: Fn(u64) -> u64>(&self, query: &[f32], fusion: &Fusion<'_, N>) -> Result<Vec<(u64, f32)>> {
         encode::check(query, self.dimensions(), None)?;
         let _gate = fork::enter();
+        let _searching = Searching::begin();
         let state = self.shared.read();
         let hits = state.table.ask(query, |query| self.fuse_in(&state, query, fusion));
         Ok(hits.into_iter().map(|hit| (hit.id, hit.score)).collect())
@@ -44,7 +48,8 @@ impl VectorIndex {
     fn fuse_in<N: Fn(u64) -> u64>(&self, state: &State, query: &Query, fusion: &Fusion<'_, N>) -> Vec<Hit> {
         let table = &state.table;
         let mix = &fusion.mix;
-        let scan = |among: Among<'_>| table.scan_by(query, fusion.k, among, mix, &fusion.name);
+        let scan =
+            |among: Among<'_>| table.scan_by(query, fusion.k, among, (mix, fusion.ahead), &fusion.name);
         // More than asked for: a graph finds the first of many more surely than the last of few.
         let wanted =
             Search { exact: fusion.exact, ..Search::best(fusion.k.saturating_mul(2).saturating_add(40)) };

@@ -11,6 +11,7 @@
 //!    └──── worker (one thread) ── Graph (usearch)
 //! ```
 
+mod ahead;
 mod cache;
 mod common;
 mod encode;
@@ -40,6 +41,7 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 mod x86_signs;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use fuse::Fusion;
 pub(crate) use graph::version as graph_version;
 pub(crate) use ids::IdHash;

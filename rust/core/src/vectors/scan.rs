@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::mem;
 
+use super::ahead::Ahead;
 use super::encode::{self, Precision};
 use super::rows::{Line, Rows};
 use super::sift::Mix;
@@ -110,7 +111,7 @@ impl Table {
         query: &Query,
         k: usize,
         among: Among<'_>,
-        mix: &Mix<'_>,
+        (mix, ahead): (&Mix<'_>, Option<&Ahead>),
         name: impl Fn(u64) -> u64,
     ) -> Vec<Hit> {
         let exact = |among: Among<'_>| {
@@ -119,7 +120,7 @@ impl Table {
         };
         let sifted = match among {
             // The k-th best by rows is at most one error below the k-th best by codes.
-            Among::All => self.sift(query.coded(), k, mix, |slots| {
+            Among::All => self.sift(query.coded(), k, mix, ahead, |slots| {
                 self.rate(query, k, Among::Slots(slots), mix, |kth, error, _| kth - error)
             }),
             Among::Slots(_) => None,

@@ -2,16 +2,18 @@
 
 use std::cell::RefCell;
 
+use super::ahead::Ahead;
 use super::signs::{LANES, Look, PART};
 use super::table::Table;
+use crate::wide::wide;
 
 /// Rows from which a first look is shorter than a scan over codes.
 const LEAST: usize = 512;
 /// Rows for each one that is wanted, at least.
 const ROWS_FOR_ONE: usize = 16;
 /// Blocks looked at together: their estimates stay in the first-level cache.
-const BLOCKS: usize = 4;
-const GROUP: usize = BLOCKS * LANES;
+pub(super) const BLOCKS: usize = 4;
+pub(super) const GROUP: usize = BLOCKS * LANES;
 
 /// What a row is worth: `base` of its id (0 beyond the end) and `weight` times its cosine, together taken as 0 to 1.
 #[derive(Clone, Copy, Debug)]
@@ -60,32 +62,28 @@ impl Table {
         turned: &[f32],
         k: usize,
         mix: &Mix<'_>,
+        ahead: Option<&Ahead>,
         kth: impl FnOnce(&[u32]) -> Option<f32>,
     ) -> Option<Vec<u32>> {
-        let ((rotation, signs), (tables, kernel)) = (self.signs.as_ref()?, self.kernels.signs);
         let rows = self.len();
-        if rows < LEAST || rows / ROWS_FOR_ONE < k {
+        if self.signs.is_none() || rows < LEAST || rows / ROWS_FOR_ONE < k {
             return None;
         }
         DESK.with_borrow_mut(|desk| {
             let Desk { look, across, most, tops, sorted, parts } = desk;
-            let common = self.common.as_ref();
-            let along = common.map_or(0.0, |common| mix.weight * common.split(turned, across));
-            let turned = if common.is_some() { across } else { turned };
-            // SAFETY: the tables come from `Kernels::available`.
-            unsafe { look.ask(rotation, turned, mix.weight, tables) };
-            let padded = rows.next_multiple_of(LANES);
-            most.resize(padded, 0.0);
-            tops.resize(padded / PART, 0.0);
-            let mut room = [0.0; GROUP];
-            let mut first = 0;
-            for (blocks, factors) in signs.runs(BLOCKS) {
-                let bases = self.bases(mix, along, first, factors.len(), &mut room);
-                let found = (most.get_mut(first..)?, tops.get_mut(first / PART..)?);
-                // SAFETY: the kernel comes from `Kernels::available`.
-                unsafe { kernel(look, blocks, (factors, bases), found) };
-                first += factors.len();
-            }
+            let (most, tops) = match self.known(ahead, mix.weight) {
+                Some(ahead) if mix.base.is_empty() => (&ahead.most, &ahead.tops),
+                known => {
+                    let padded = rows.next_multiple_of(LANES);
+                    most.resize(padded, 0.0);
+                    tops.resize(padded / PART, 0.0);
+                    match known {
+                        Some(ahead) => self.look_again(ahead, mix, (most, tops)),
+                        None => self.look_at_all(turned, mix, (look, across), (most, tops)),
+                    }
+                    (&*most, &*tops)
+                }
+            };
             // Whatever rows the bar is taken from, it is not above that of all; that of the likely ones is close to it.
             // There are as many groups as are wanted.
             let wanted = k + k / 4 + 8;
@@ -97,33 +95,98 @@ impl Table {
         })
     }
 
-    /// What `count` rows from slot `first` on are worth besides what is estimated; `room` where that does not lie
-    /// together. `along` is what a row is worth that has nothing but what all have in common.
-    fn bases<'a>(
+    /// Makes `look` ready for a question, or what is left of it without what all rows have in common; returns what a row
+    /// is worth that has nothing but that.
+    pub(super) fn look(&self, turned: &[f32], weight: f32, look: &mut Look, across: &mut Vec<f32>) -> f32 {
+        let Some((rotation, _)) = &self.signs else { return 0.0 };
+        let common = self.common.as_ref();
+        let along = common.map_or(0.0, |common| weight * common.split(turned, across));
+        let turned = if common.is_some() { across } else { turned };
+        // SAFETY: the tables come from `Kernels::available`.
+        unsafe { look.ask(rotation, turned, weight, self.kernels.signs.0) };
+        along
+    }
+
+    fn look_at_all(
         &self,
-        mix: &Mix<'a>,
-        along: f32,
-        first: usize,
-        count: usize,
-        room: &'a mut [f32; GROUP],
-    ) -> &'a [f32] {
-        let together = mix.base.get(first..first + count).filter(|_| self.straight);
-        match (together, &self.common) {
-            (Some(bases), None) => return bases,
-            (None, None) if mix.base.is_empty() => return room,
-            (None, Some(_)) if mix.base.is_empty() => room.fill(0.0),
-            (Some(bases), Some(_)) => room.iter_mut().zip(bases).for_each(|(place, base)| *place = *base),
-            (None, _) => {
-                let ids = self.ids.get(first..).unwrap_or_default();
-                for (place, id) in room.iter_mut().zip(ids.iter().map(Some).chain(std::iter::repeat(None))) {
-                    *place = id.map_or(0.0, |id| mix.base(*id));
-                }
-            }
+        turned: &[f32],
+        mix: &Mix<'_>,
+        (look, across): (&mut Look, &mut Vec<f32>),
+        (most, tops): (&mut [f32], &mut [f32]),
+    ) {
+        let Some((_, signs)) = &self.signs else { return };
+        let along = self.look(turned, mix.weight, look, across);
+        let (mut room, mut sums) = ([0.0; GROUP], [0.0; GROUP]);
+        let mut first = 0;
+        for (blocks, factors) in signs.runs(BLOCKS) {
+            let bases = self.bases(mix, first, factors.len(), &mut room);
+            let bases = self.with_common(along, first, bases, &mut sums);
+            // Not every run has as many blocks.
+            let found = (most.get_mut(first..), tops.get_mut(first / PART..));
+            let found = (found.0.unwrap_or_default(), found.1.unwrap_or_default());
+            // SAFETY: the kernel comes from `Kernels::available`.
+            unsafe { (self.kernels.signs.1)(look, blocks, (factors, bases), found) };
+            first += factors.len();
         }
-        if let Some(common) = &self.common {
-            room.iter_mut().zip(common.from(first)).for_each(|(place, cosine)| *place += along * cosine);
+    }
+
+    /// [`Self::look_at_all`] where it was done before it was known what rows are worth besides their cosines.
+    fn look_again(&self, ahead: &Ahead, mix: &Mix<'_>, (most, tops): (&mut [f32], &mut [f32])) {
+        let mut room = [0.0; GROUP];
+        let found = most.chunks_mut(GROUP).zip(tops.chunks_mut(GROUP / PART));
+        for ((first, known), (most, tops)) in (0..).step_by(GROUP).zip(ahead.most.chunks(GROUP)).zip(found) {
+            add(known, self.bases(mix, first, known.len(), &mut room), most, tops);
+        }
+    }
+
+    /// What `count` rows from slot `first` on are worth besides their cosines; `room` where they do not lie together.
+    fn bases<'a>(&self, mix: &Mix<'a>, first: usize, count: usize, room: &'a mut [f32; GROUP]) -> &'a [f32] {
+        if mix.base.is_empty() {
+            return room;
+        }
+        if self.straight
+            && let Some(bases) = mix.base.get(first..first + count)
+        {
+            return bases;
+        }
+        let ids = self.ids.get(first..).unwrap_or_default();
+        for (place, id) in room.iter_mut().zip(ids.iter().map(Some).chain(std::iter::repeat(None))) {
+            *place = id.map_or(0.0, |id| mix.base(*id));
         }
         room
+    }
+
+    /// `bases` of the rows from slot `first` on, or zeros, with what these rows are worth by what all have in common;
+    /// `along` as [`Self::look`] has given it.
+    pub(super) fn with_common<'a>(
+        &self,
+        along: f32,
+        first: usize,
+        bases: &'a [f32],
+        sums: &'a mut [f32; GROUP],
+    ) -> &'a [f32] {
+        let Some(common) = &self.common else { return if bases.is_empty() { sums } else { bases } };
+        sums.fill(0.0);
+        sums.iter_mut().zip(bases).for_each(|(sum, base)| *sum = *base);
+        sums.iter_mut().zip(common.from(first)).for_each(|(sum, cosine)| *sum += along * cosine);
+        sums
+    }
+}
+
+wide! {
+    /// What rows are worth that are worth `known` without `base`; and the largest of each [`PART`].
+    fn add(known: &[f32], base: &[f32], most: &mut [f32], tops: &mut [f32]) {
+        let given = known.as_chunks::<PART>().0.iter().zip(base.as_chunks::<PART>().0);
+        let found = most.as_chunks_mut::<PART>().0.iter_mut().zip(tops);
+        for ((known, base), (most, top)) in given.zip(found) {
+            let mut largest = 0u32;
+            for ((known, base), most) in known.iter().zip(base).zip(most) {
+                *most = known + base;
+                // The bits of numbers that are not negative are in their order.
+                largest = largest.max(most.to_bits());
+            }
+            *top = f32::from_bits(largest);
+        }
     }
 }
 
@@ -261,12 +324,58 @@ mod tests {
                     for k in [1, 12, 60] {
                         let mix = Mix { weight: 0.5, base };
                         let name = |id: u64| id ^ 5;
-                        let fusion = Fusion { k, mix, raised: None, name, exact: true };
+                        let fusion = Fusion { k, mix, ahead: None, raised: None, name, exact: true };
                         let found = sifted.fuse(&query, &fusion).unwrap();
                         assert_eq!(found, plain.fuse(&query, &fusion).unwrap(), "{few} {step} {k}");
                     }
                 }
             }
+        }
+    }
+
+    /// Of a table whose signs lie in more than one piece, and that is looked at by two threads.
+    #[test]
+    fn a_look_ahead_changes_nothing() {
+        const ROWS: usize = 60_000;
+        for cone in [false, true] {
+            let place = |vector| if cone { in_a_cone(vector) } else { vector };
+            let mut noise = Noise(21);
+            let centres: Vec<Vec<f32>> = (0..40).map(|_| (0..SIZE).map(|_| noise.next()).collect()).collect();
+            let (sifted, plain) = (index(Precision::I8), index(Precision::F16));
+            let ids: Vec<u64> = (0..ROWS as u64).collect();
+            for ids in ids.chunks(2_000) {
+                let vectors: Vec<f32> = ids.iter().flat_map(|_| place(noise.vector(&centres))).collect();
+                sifted.add_many(ids, &vectors).unwrap();
+                plain.add_many(ids, &vectors).unwrap();
+            }
+            assert!(sifted.shared.read().table.signs.as_ref().unwrap().1.blocks.block(1).is_some());
+            let mut looked = 0;
+            for step in 0..12 {
+                let query = place(noise.vector(&centres));
+                let mut base = vec![0.0; ROWS];
+                (0..3_000).for_each(|_| *base.get_mut(noise.below(ROWS)).unwrap() = noise.next().abs() * 0.5);
+                let mut ahead = Ahead::default();
+                let mut ran = 0;
+                sifted.look_ahead(&query, 0.5, &mut ahead, &mut || ran += 1);
+                assert_eq!(ran, 1);
+                looked += usize::from(!ahead.most.is_empty());
+                if step % 4 == 3 {
+                    // It is not of these rows any more.
+                    let (id, vector) = (noise.below(ROWS) as u64, query.clone());
+                    sifted.replace(id, &vector).unwrap();
+                    plain.replace(id, &vector).unwrap();
+                }
+                for base in [&[][..], &base] {
+                    let mix = Mix { weight: 0.5, base };
+                    let name = |id: u64| id;
+                    let fusion = |ahead| Fusion { k: 12, mix, ahead, raised: None, name, exact: true };
+                    let exact = plain.fuse(&query, &fusion(None)).unwrap();
+                    assert_eq!(sifted.fuse(&query, &fusion(None)).unwrap(), exact, "{cone} {step}");
+                    assert_eq!(sifted.fuse(&query, &fusion(Some(&ahead))).unwrap(), exact, "{cone} {step}");
+                }
+            }
+            // Another test may search at the same moment.
+            assert!(looked > 0);
         }
     }
 
@@ -289,11 +398,14 @@ mod tests {
             // Around a centre; noise alone is level with most of the rows.
             let query = place(centre.iter().map(|value| value + 0.7 * noise.next()).collect());
             let name = |id: u64| id;
-            let best = rows.fuse(&query, &Fusion { k: 10, mix, raised: None, name, exact: true }).unwrap();
+            let best = rows
+                .fuse(&query, &Fusion { k: 10, mix, ahead: None, raised: None, name, exact: true })
+                .unwrap();
             let bar = best.last().unwrap().1;
             let state = rows.shared.read();
-            let left =
-                state.table.ask(&query, |query| state.table.sift(query.coded(), 10, &mix, |_| Some(bar)));
+            let left = state
+                .table
+                .ask(&query, |query| state.table.sift(query.coded(), 10, &mix, None, |_| Some(bar)));
             let left = left.unwrap();
             assert!(left.len() < 200 && left.is_sorted());
             assert!(best.iter().all(|(id, _)| left.contains(&(*id as u32))));

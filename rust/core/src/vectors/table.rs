@@ -38,6 +38,8 @@ pub struct Table {
     /// What the rows had in common when they were last looked at, if that was much.
     pub(super) common: Option<Common>,
     pub(super) ids: Vec<u64>,
+    /// How often a row was put or removed.
+    pub(super) changes: u64,
     /// Whether every id is its slot.
     pub(super) straight: bool,
     pub(super) slots: HashMap<u64, u32, IdHash>,
@@ -62,6 +64,7 @@ impl Table {
             rotation,
             common: None,
             ids: Vec::new(),
+            changes: 0,
             straight: true,
             slots: HashMap::default(),
         }
@@ -138,6 +141,7 @@ impl Table {
 
     /// Stores a row under `id`, in the place of the one it had; returns its slot.
     pub fn put(&mut self, id: u64, row: &Encoded) -> u32 {
+        self.changes += 1;
         if let Some(slot) = self.slot(id) {
             self.exact.set(slot as usize, &row.exact);
             if let Some((rows, scales)) = &mut self.codes {
@@ -193,6 +197,7 @@ impl Table {
     /// the last row went).
     pub fn remove(&mut self, id: u64) -> Option<(u32, u32)> {
         let hole = self.slots.remove(&id)?;
+        self.changes += 1;
         let last = self.ids.len().saturating_sub(1) as u32;
         self.exact.swap_remove(hole as usize);
         self.ids.swap_remove(hole as usize);
