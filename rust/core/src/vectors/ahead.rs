@@ -75,13 +75,16 @@ impl VectorIndex {
     /// `weight`: for a [`Fusion`](super::Fusion) of the same index and question. Only where that takes long and no other
     /// search goes on.
     pub fn look_ahead(&self, query: &[f32], weight: f32, ahead: &mut Ahead, body: &mut dyn FnMut()) {
-        if encode::check(query, self.dimensions(), None).is_err() {
-            return body(); // the search will say so
-        }
-        let _gate = fork::enter();
-        let searching = Searching::begin();
+        let gate = fork::enter();
         let state = self.shared.read();
-        if searching.0 > 0 || state.serving.is_some() || state.table.sign_bytes() < LEAST {
+        let long = state.serving.is_none() && state.table.sign_bytes() >= LEAST;
+        // A question that is none is refused by the search.
+        if !long || encode::check(query, self.dimensions(), None).is_err() {
+            drop((state, gate));
+            return body();
+        }
+        let searching = Searching::begin();
+        if searching.0 > 0 {
             return body();
         }
         state.table.ask(query, |query| state.table.look_ahead(query.coded(), weight, ahead, body));
