@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from ai_infra.errors import StorageError
 from ai_infra.llm.memory.store import MemoryStore
-from ai_infra.llm.tools.custom import ConversationMemory
 from ai_infra.llm.session import sqlite
 from ai_infra.llm.tools.custom import ConversationMemory
 
