@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from ai_infra.cli.place import add_place, open_memory
-from ai_infra.cli.read import read_text
+from ai_infra.cli.read import text_lines
 from ai_infra.cli.terminal import count_of, say
 from ai_infra.errors import ConfigurationError, StorageError
 
@@ -127,5 +127,5 @@ def export(options: argparse.Namespace) -> None:
 def import_(options: argparse.Namespace) -> None:
     """Reads JSON Lines."""
     with open_memory(options, must_exist=False) as memory:
-        count = memory.import_(read_text(options.file).split("\n"))
+        count = memory.import_(text_lines(options.file))
     say(f"{count_of(count, 'conversation')} imported")

@@ -23,6 +23,7 @@ __all__ = [
     "read_bytes",
     "read_messages",
     "read_text",
+    "text_lines",
 ]
 
 _PIECE = 2**20
@@ -57,14 +58,31 @@ def decoded(path: str, data: bytes) -> str:
     Raises:
         ConfigurationError: they are neither.
     """
-    encoding = _encoding(data)
     try:
-        return data.decode(encoding)
+        return data.decode(_encoding(data))
     except UnicodeDecodeError as error:
-        name = encoding.removesuffix("-sig").upper()
+        name = _encoding(data).removesuffix("-sig").upper()
         raise ConfigurationError(
             f"{path} is not {name} text (byte {error.start}); save it as UTF-8."
         ) from error
+
+
+def text_lines(path: str) -> Iterator[str]:
+    """The lines of a file, or of standard input for ``-``; a large one is not text as a whole.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is not text.
+    """
+    data = read_bytes(path)
+    try:
+        yield from _text(data, newline="\n")
+    except UnicodeDecodeError:
+        decoded(path, data)  # tells where in the file
+        raise
+
+
+def _text(data: bytes, newline: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data), encoding=_encoding(data), newline=newline)
 
 
 def _encoding(data: bytes) -> str:
@@ -80,7 +98,7 @@ def each_entry(data: bytes) -> Iterator[Any]:
         ValueError: it is not one JSON list, or not text. What came before that may have been yielded.
         RecursionError: nested too deep.
     """
-    text = io.TextIOWrapper(io.BytesIO(data), encoding=_encoding(data), newline="")
+    text = _text(data, newline="")
     decode = json.JSONDecoder().raw_decode
     held, at, first = text.read(_PIECE), 0, True
     at = _after_space(held, at)
