@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ai_infra.errors import StorageError
+from ai_infra.errors import ConfigurationError, StorageError
 from ai_infra.llm.memory.store import MemoryStore
 from ai_infra.llm.session import sqlite
 from ai_infra.llm.tools.custom import ConversationMemory
@@ -105,3 +105,15 @@ def test_purging_under_one_name_takes_what_was_kept_under_another(tmp_path: Path
         store.purge()
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"walrus" not in file.read_bytes(), file
+
+
+def test_a_link_to_nothing_is_told_as_that(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.db", tmp_path / "b.db"
+    link.symlink_to(path)
+    with pytest.raises(
+        ConfigurationError, match=r"b\.db is a symbolic link, and \S*a\.db is not there; open that"
+    ):
+        MemoryStore.sqlite(link)
+    assert not path.exists()
+    MemoryStore.sqlite(path).close()
+    MemoryStore.sqlite(link).close()
