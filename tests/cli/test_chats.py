@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ai_infra.cli import main
+from ai_infra.errors import StorageTimeoutError
+from ai_infra.llm.tools.custom import ConversationMemory
 
 from .test_cli import ai_infra
 
@@ -325,3 +328,34 @@ def test_indexing_leaves_the_index_for_the_next_search(tmp_path: Path, db: str) 
     assert kept.stat().st_mtime_ns == before.st_mtime_ns
     assert ai_infra("forget", "s77", AI_INFRA_DB=db).returncode == 0
     assert "s77" not in ai_infra("search", "gardens of 77", "--limit", "1", AI_INFRA_DB=db).stdout
+
+
+def test_forgetting_that_was_interrupted_is_finished_by_the_same_command(
+    tmp_path: Path, db: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"session_id": f"s{n}", "role": "user", "content": f"{'pangolin' if n == 7 else 'gardens'} {at}"}
+        for n in range(150)
+        for at in range(8)
+    ]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert ai_infra("index", str(path), "--db", db).returncode == 0
+
+    def busy(_: ConversationMemory) -> None:
+        raise StorageTimeoutError("another process reads")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ConversationMemory, "purge", busy)
+        assert main(["forget", "s7", "--db", db]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "1 conversation deleted, but traces may be left in the file: another process reads. The same" in said
+    )
+    (kept,) = Path(db + "-index").iterdir()
+    assert b"pangolin" in kept.read_bytes()
+    done = ai_infra("forget", "s7", "--db", db)
+    assert done.returncode == 1
+    assert "there is no conversation 's7'; nothing was forgotten, and no trace is left" in done.stderr
+    assert not kept.exists()
+    assert b"pangolin" not in Path(db).read_bytes()

@@ -138,3 +138,26 @@ def test_claudes_words_without_the_notes_about_what_is_not_shown(tmp_path: Path,
     assert json.loads(ai_infra("export", "--db", db).stdout)["messages"] == [
         {"role": "assistant", "content": "Here it is.\nDone."}
     ]
+
+
+def test_what_is_imported_is_read_line_by_line(tmp_path: Path, db: str) -> None:
+    rows = [
+        {
+            "user_id": "me",
+            "session_id": f"s{n}",
+            "messages": [{"role": "user", "content": f"kite {n} \u2028 \U0001f600"}],
+        }
+        for n in range(300)
+    ]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path = tmp_path / "kites.jsonl"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_text(lines, encoding=encoding)
+        assert ai_infra("import", str(path), "--db", db).stdout == "300 conversations imported\n"
+    found = ai_infra("search", "kite 277", "--limit", "1", "--db", db).stdout
+    assert "kite 277 \u2028 \U0001f600" in found
+    path.write_bytes(lines.encode() + b"\xff")
+    done = ai_infra("import", str(path), "--db", db + "2")
+    assert done.returncode == 1
+    assert f"is not UTF-8 text (byte {len(lines.encode())})" in done.stderr
+    assert json.loads(ai_infra("stats", "--json", "--db", db + "2").stdout)["conversations"] == 0

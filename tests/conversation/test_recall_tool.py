@@ -9,6 +9,7 @@ import re
 import pytest
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.conversation.recall import recalled
+from ai_infra.llm.memory import MemoryStore
 from ai_infra.llm.tools.custom import ConversationMemory, create_memory_tool, create_memory_tool_async
 from ai_infra.testing.contract.conversations import said
 
@@ -48,6 +49,9 @@ def test_what_goes_wrong_is_told_to_the_model(memory: ConversationMemory) -> Non
         create_memory_tool(memory, "u", limit=0)
     with pytest.raises(ConfigurationError):
         create_memory_tool(memory, "u", name="no name")
+    for make in (create_memory_tool, create_memory_tool_async):
+        with pytest.raises(InvalidInputError, match="memory is MemoryStore; pass a ConversationMemory"):
+            make(MemoryStore(), "u")  # type: ignore[arg-type]
 
 
 PIECES = [

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ai_infra.errors import StorageError
+from ai_infra.errors import ConfigurationError, StorageError
 from ai_infra.llm.memory.store import MemoryStore
 from ai_infra.llm.session import sqlite
 from ai_infra.llm.tools.custom import ConversationMemory
@@ -18,6 +18,7 @@ from ai_infra.llm.tools.custom import ConversationMemory
 HOLD = """
 import sys
 from ai_infra.llm.memory.store import MemoryStore
+from ai_infra.llm.tools.custom import ConversationMemory
 with MemoryStore.sqlite(sys.argv[1]) as store:
     store.put("a", "theirs", {"n": 1})
     print("open", flush=True)
@@ -83,3 +84,36 @@ def test_names_that_share_a_log_are_one(tmp_path: Path) -> None:
         assert one.count("a") == 3
         one.clear("a")
         one.put("a", "k", {"n": 1})
+
+
+def test_purging_under_one_name_takes_what_was_kept_under_another(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.db", tmp_path / "elsewhere" / "b.db"
+    MemoryStore.sqlite(path).close()
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with MemoryStore.sqlite(link) as store:
+        store.put_many([("big", f"k{n}", {"text": f"walrus {n}"}) for n in range(5_000)])
+        store.search("big", "walrus")
+    with ConversationMemory("sqlite", path=link) as memory:
+        memory.index_conversation("ana", "s", [{"role": "user", "content": "a walrus"}] * 1_500)
+        memory.search("ana", "walrus")
+    assert len(list((tmp_path / "a.db-index").iterdir())) == 2
+    with ConversationMemory("sqlite", path=path) as memory:
+        memory.delete_user_conversations("ana")
+    with MemoryStore.sqlite(path) as store:
+        store.clear("big")
+        store.purge()
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or b"walrus" not in file.read_bytes(), file
+
+
+def test_a_link_to_nothing_is_told_as_that(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.db", tmp_path / "b.db"
+    link.symlink_to(path)
+    with pytest.raises(
+        ConfigurationError, match=r"b\.db is a symbolic link, and \S*a\.db is not there; open that"
+    ):
+        MemoryStore.sqlite(link)
+    assert not path.exists()
+    MemoryStore.sqlite(path).close()
+    MemoryStore.sqlite(link).close()

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ai_infra._checks import short
-from ai_infra.cli.read import NotJson, decoded, each_line, not_json, read_text
+from ai_infra.cli.exports import Chat, chatgpt, claude, id_of
+from ai_infra.cli.read import NotJson, decoded, each_entry, each_line, not_json, read_bytes
 from ai_infra.errors import ConfigurationError, InvalidMessageError
 from ai_infra.llm.conversation.prepare import said_of
 from ai_infra.messages import fields_of
 
 __all__ = ["Chat", "LeftOut", "one_each", "read_chats"]
-
-_HALF = re.compile("[\ud800-\udfff]")
-"""What JSON can write and no text can hold: half of a character."""
-
-
-class Chat(NamedTuple):
-    """One conversation of a file."""
-
-    session_id: str
-    messages: list[dict[str, Any]]
-    metadata: dict[str, Any]
 
 
 class LeftOut(NamedTuple):
@@ -53,8 +43,8 @@ def read_chats(path: str) -> list[Chat | LeftOut]:
         ConfigurationError: the file cannot be read, or holds nothing of these.
     """
     if path.lower().endswith(".zip"):
-        return [chat for name, text in _members(path) for chat in _chats(f"{path}/{name}", text)]
-    return _chats(path, read_text(path))
+        return [chat for name, data in _members(path) for chat in _chats(f"{path}/{name}", data)]
+    return _chats(path, read_bytes(path))
 
 
 def one_each(found: Sequence[tuple[str, Chat | LeftOut]]) -> list[tuple[str, Chat | LeftOut]]:
@@ -103,7 +93,7 @@ def _says_something(chat: Chat) -> bool:
         return True  # what cannot be read is named when it is to be stored
 
 
-def _members(path: str) -> Iterator[tuple[str, str]]:
+def _members(path: str) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if re.search(r"(^|/)conversations[^/]*\.json$", n)]
@@ -112,7 +102,7 @@ def _members(path: str) -> Iterator[tuple[str, str]]:
                     f"{path} holds no conversations.json; is it a ChatGPT or Claude export?"
                 )
             for name in sorted(names):
-                yield name, decoded(f"{path}/{name}", archive.read(name))
+                yield name, archive.read(name)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror or error}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -125,29 +115,44 @@ def _members(path: str) -> Iterator[tuple[str, str]]:
         ) from error
 
 
-def _chats(path: str, text: str) -> list[Chat | LeftOut]:
+def _chats(path: str, data: bytes) -> list[Chat | LeftOut]:
+    name = _name(path, data)
+    try:
+        return _made(name, each_entry(data))
+    except (ValueError, RecursionError):
+        return _made(name, _document(path, decoded(path, data)))
+
+
+def _document(path: str, text: str) -> list[Any]:
+    """The rows of what is not one list in JSON: one object, or lines."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
         document = _lines(path, text)
-    name = _name(path, text)
     if isinstance(document, dict) and isinstance(document.get("conversations"), list):
         document = document["conversations"]
-    rows = document if isinstance(document, list) else [document]
+    return document if isinstance(document, list) else [document]
+
+
+def _made(name: str, entries: Iterable[Any]) -> list[Chat | LeftOut]:
+    """The conversations that rows make; of an export only one row is held at a time."""
+    rows = iter(entries)
+    first = list(islice(rows, 2))
+    alone = len(first) == 1
     loose: dict[str, Chat] = {}
     chats: list[Chat | LeftOut] = []
-    for at, row in enumerate(rows):
+    for at, row in enumerate(chain(first, rows)):
         if isinstance(row, LeftOut):
             chats.append(row)
         elif not isinstance(row, dict):
             reason = f"it is {type(row).__name__}, not a conversation or a message"
             chats.append(LeftOut(f"entry {at}", reason))
         elif isinstance(row.get("mapping"), dict):
-            chats.append(_chatgpt(row, f"{name}-{at}"))
+            chats.append(chatgpt(row, f"{name}-{at}"))
         elif isinstance(row.get("chat_messages"), list):
-            chats.append(_claude(row, f"{name}-{at}"))
+            chats.append(claude(row, f"{name}-{at}"))
         elif isinstance(row.get("messages"), list):
-            chats.append(_plain(row, name if len(rows) == 1 else f"{name}-{at}"))
+            chats.append(_plain(row, name if alone else f"{name}-{at}"))
         elif "role" in row or "type" in row:
             _add(loose, row, name)
         else:
@@ -172,14 +177,17 @@ def _lines(path: str, text: str) -> list[Any]:
     ]
 
 
-def _name(path: str, text: str) -> str:
+def _name(path: str, data: bytes) -> str:
     """An id for a conversation that has none: the same for the same file, another for every other file."""
-    stem, source = ("stdin", text) if path == "-" else (Path(path).stem, str(Path(path).absolute()))
-    return f"{stem}-{blake2b(source.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
+    if path == "-":
+        stem, source = "stdin", decoded(path, data).encode("utf-8", "surrogatepass")
+    else:
+        stem, source = Path(path).stem, str(Path(path).absolute()).encode("utf-8", "surrogatepass")
+    return f"{stem}-{blake2b(source, digest_size=4).hexdigest()}"
 
 
 def _add(chats: dict[str, Chat], row: Mapping[str, Any], name: str) -> None:
-    session = _id(row, ("session_id",), name)
+    session = id_of(row, ("session_id",), name)
     chat = chats.setdefault(session, Chat(session, [], {}))
     left = {"session_id"}
     if "date" in row and chat.metadata.setdefault("date", row["date"]) == row["date"]:
@@ -192,95 +200,4 @@ def _plain(row: Mapping[str, Any], name: str) -> Chat:
     for key in ("date", "title"):
         if row.get(key) is not None:
             metadata.setdefault(key, row[key])
-    return Chat(_id(row, ("session_id", "id"), name), list(row["messages"]), metadata)
-
-
-def _known(**fields: Any) -> dict[str, Any]:
-    """The fields of an export that say something."""
-    return {
-        key: _whole(value) if isinstance(value, str) else value
-        for key, value in fields.items()
-        if value not in (None, "") and not (isinstance(value, float) and not math.isfinite(value))
-    }
-
-
-def _whole(text: str) -> str:
-    return _HALF.sub("\ufffd", text)
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _id(row: Mapping[str, Any], keys: Iterable[str], name: str) -> str:
-    """The first of these fields that is an id; 0 is one."""
-    return str(next((row[key] for key in keys if row.get(key) not in (None, "")), name))
-
-
-def _chatgpt(row: Mapping[str, Any], name: str) -> Chat:
-    """A tree of messages; the conversation is the way from the present leaf up to the root."""
-    mapping = {key: _dict(node) for key, node in row["mapping"].items()}
-    at = row.get("current_node")
-    if not isinstance(at, str) or at not in mapping:
-        parents = [node.get("parent") for node in mapping.values()]
-        named = {parent for parent in parents if isinstance(parent, str)}
-        at = next((key for key in reversed(list(mapping)) if key not in named), None)
-    path: list[Any] = []
-    seen: set[str] = set()
-    while isinstance(at, str) and at in mapping and at not in seen:
-        seen.add(at)
-        path.append(mapping[at].get("message"))
-        at = mapping[at].get("parent")
-    messages = [message for found in reversed(path) if (message := _chatgpt_message(found))]
-    metadata = _known(title=row.get("title"), date=row.get("create_time"), source="chatgpt")
-    return Chat(_whole(_id(row, ("conversation_id", "id"), name)), messages, metadata)
-
-
-def _chatgpt_message(found: Any) -> dict[str, Any] | None:
-    if not isinstance(found, dict):
-        return None
-    content, role = _dict(found.get("content")), _dict(found.get("author")).get("role")
-    hidden = _dict(found.get("metadata")).get("is_visually_hidden_from_conversation")
-    if not isinstance(role, str) or hidden:
-        return None
-    parts = _list(content.get("parts")) or [content.get("text") or content.get("result")]
-    text = "\n".join(_texts(parts)).strip()
-    if not text:
-        return None
-    return _known(role=role, content=text, timestamp=found.get("create_time"))
-
-
-def _texts(parts: Iterable[Any]) -> Iterator[str]:
-    for part in parts:
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
-            yield part["text"]
-        elif isinstance(part, dict) and "asset_pointer" in part:
-            yield "[image]"
-
-
-def _claude(row: Mapping[str, Any], name: str) -> Chat:
-    messages = []
-    for found in row["chat_messages"]:
-        if not isinstance(found, dict):
-            continue
-        # ``text`` says of what it cannot show that it "is not supported on your current device".
-        text = "\n".join(_texts(p for p in _list(found.get("content")) if isinstance(p, dict))).strip()
-        files = [
-            f"[{file['file_name']}]\n{file.get('extracted_content') or ''}".strip()
-            for file in _list(found.get("attachments"))
-            if isinstance(file, dict) and file.get("file_name")
-        ]
-        role = {"human": "user", "assistant": "assistant"}.get(
-            str(found.get("sender")), str(found.get("sender"))
-        )
-        said = "\n".join([str(text or found.get("text") or "").strip(), *files]).strip()
-        if said:
-            messages.append(_known(role=role, content=said, timestamp=found.get("created_at")))
-    metadata = _known(title=row.get("name"), date=row.get("created_at"), source="claude")
-    return Chat(_whole(_id(row, ("uuid",), name)), messages, metadata)
+    return Chat(id_of(row, ("session_id", "id"), name), list(row["messages"]), metadata)

@@ -46,22 +46,26 @@ def run(options: argparse.Namespace) -> int:
     found = one_each([(path, chat) for path in options.files for chat in read_chats(path)])
     chats = [(path, chat) for path, chat in found if isinstance(chat, Chat)]
     left = [(path, chat) for path, chat in found if isinstance(chat, LeftOut)]
+    total, count = len(found), len(chats)
     if not found:
         raise ConfigurationError(f"no conversation in {', '.join(options.files)}")
     for path, one in left:
         _tell(f"{path}, {one.name}", one.reason)
+    del found
     start = time.perf_counter()
     indexed = changed = messages = 0
     with open_memory(options, must_exist=False) as memory:
-        bar = _Bar(len(chats))
+        bar = _Bar(count)
         try:
-            for number in range(0, len(chats), _TOGETHER):
-                bar.show(number)
-                for done in _store(memory, options.user, chats[number : number + _TOGETHER], bar):
+            while chats:
+                bar.show(count - len(chats))
+                together = chats[:_TOGETHER]
+                del chats[:_TOGETHER]  # their words are in the database then, and need not be here, too
+                for done in _store(memory, options.user, together, bar):
                     indexed += 1
                     messages += done.messages
                     changed += done.changed > 0
-            bar.show(len(chats))
+            bar.show(count)
             memory.warm(options.user)
         finally:
             bar.clear()
@@ -72,10 +76,10 @@ def run(options: argparse.Namespace) -> int:
         f"{count_of(indexed, 'conversation')} with {count_of(messages, 'message')}, "
         f"{changed:,} of them new or changed, in {seconds:.1f} s"
     )
-    if indexed == len(found):
+    if indexed == total:
         return 0
     lines = sum(one.kind == "line" for _, one in left)
-    parts = ((lines, "line"), (len(found) - indexed - lines, "conversation"))
+    parts = ((lines, "line"), (total - indexed - lines, "conversation"))
     _say_error(f"{' and '.join(count_of(*part) for part in parts if part[0])} left out, as said above")
     return IN_PART
 

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 from ai_infra.cli.place import add_place, open_memory
-from ai_infra.cli.read import read_text
+from ai_infra.cli.read import text_lines
 from ai_infra.cli.terminal import count_of, say
-from ai_infra.errors import ConfigurationError
+from ai_infra.errors import ConfigurationError, StorageError
 
 
 def register(commands: Any) -> None:
@@ -98,9 +98,19 @@ def forget(options: argparse.Namespace) -> None:
         else:
             missing = [s for s in options.sessions if memory.get_conversation(options.user, s) is None]
             if missing:
-                raise ConfigurationError(f"there is no conversation {missing[0]!r}; nothing was forgotten")
+                memory.purge()  # it may have been deleted by a command that came no further
+                raise ConfigurationError(
+                    f"there is no conversation {missing[0]!r}; nothing was forgotten, and no trace is left of what "
+                    "was deleted before"
+                )
             count = sum(memory.delete_conversation(options.user, session) for session in options.sessions)
-        memory.purge()
+        try:
+            memory.purge()
+        except StorageError as error:
+            raise type(error)(
+                f"{count_of(count, 'conversation')} deleted, but traces may be left in the file: {error}. The same "
+                "command again removes them"
+            ) from error
     say(f"{count_of(count, 'conversation')} forgotten")
 
 
@@ -117,5 +127,5 @@ def export(options: argparse.Namespace) -> None:
 def import_(options: argparse.Namespace) -> None:
     """Reads JSON Lines."""
     with open_memory(options, must_exist=False) as memory:
-        count = memory.import_(read_text(options.file).split("\n"))
+        count = memory.import_(text_lines(options.file))
     say(f"{count_of(count, 'conversation')} imported")

@@ -35,7 +35,10 @@ class ConversationFiles(ConversationFlows):
         return len(lines)
 
     def _import(self, source: Source) -> Flow[int]:
-        rows = yield from on_thread(lambda: [_row(number, line) for number, line in read_lines(source)])
+        whole = self._embedder is not None  # who reads the words once more
+        rows = yield from on_thread(
+            lambda: [_row(number, line, whole) for number, line in read_lines(source)]
+        )
         writes: list[Write] = []
         for ready, summary, summarized, restored in rows:
             state = yield from self._backend.state(ready.user_id)
@@ -69,7 +72,7 @@ def _line_of(head: Head, messages: list[str]) -> str:
 Row = tuple[Prepared, str | None, int, tuple[int, int] | None]
 
 
-def _row(number: int, line: str) -> Row:
+def _row(number: int, line: str, whole: bool) -> Row:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -98,6 +101,8 @@ def _row(number: int, line: str) -> Row:
         ready = ready._replace(
             span=None if starts is None else Span(starts, starts if ends is None else ends)
         )
+    if not whole:
+        ready = ready._replace(fields=[])
     created, updated = entry.get("created_at"), entry.get("updated_at")
     restored = None if created is None or updated is None else (created, updated)
     return ready, summary, entry.get("summarized") or 0, restored

@@ -48,10 +48,10 @@ def create_memory_tool(
         limit: how many results it reads at most.
 
     Raises:
-        InvalidInputError: no user id, or no limit.
+        InvalidInputError: no ConversationMemory, no user id, or no limit.
         ConfigurationError: a name that services refuse.
     """
-    user, most = _checked(user_id, limit)
+    user, most = _checked(memory, user_id, limit)
 
     def recall(query: str) -> str:
         try:
@@ -71,7 +71,7 @@ def create_memory_tool_async(
     limit: int = 3,
 ) -> Tool:
     """:func:`create_memory_tool` as a coroutine function: it never blocks the event loop."""
-    user, most = _checked(user_id, limit)
+    user, most = _checked(memory, user_id, limit)
 
     async def recall(query: str) -> str:
         try:
@@ -82,7 +82,9 @@ def create_memory_tool_async(
     return _tool(recall, name, description)
 
 
-def _checked(user_id: object, limit: object) -> tuple[str, int]:
+def _checked(memory: object, user_id: object, limit: object) -> tuple[str, int]:
+    if not isinstance(memory, ConversationMemory):  # a MemoryStore has a search as well
+        raise InvalidInputError(f"memory is {type(memory).__name__}; pass a ConversationMemory")
     user = check_id("user_id", user_id)
     if check_count("limit", limit) == 0:
         raise InvalidInputError("limit=0 would recall nothing; pass 1 or more")

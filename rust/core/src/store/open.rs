@@ -219,8 +219,15 @@ fn create(path: &Path) -> Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(_) => Ok(()),
-        // Another process was first.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // Another process was first, or there is a link to nothing.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match fs::read_link(path) {
+            Ok(target) if fs::metadata(path).is_err() => Err(Error::Configuration(format!(
+                "{} is a symbolic link, and {} is not there; open that path first, which makes the file",
+                path.display(),
+                target.display()
+            ))),
+            _ => Ok(()),
+        },
         Err(error) if error.kind() == ErrorKind::NotFound || error.kind() == ErrorKind::NotADirectory => Err(
             Error::Configuration(format!("the folder of {} does not exist; create it first", path.display())),
         ),

@@ -75,9 +75,11 @@ fn lost(error: io::Error) -> Error {
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Db {
-    /// Where the files are; `None` in memory.
+    /// Where the files are; `None` in memory. Beside the database itself, also where it was opened through a symbolic
+    /// link: there is one folder, or a purge under one name would leave what was saved under another.
     pub(crate) fn index_folder(&self) -> Option<PathBuf> {
-        let mut folder = self.path()?.as_os_str().to_owned();
+        let path = self.path()?;
+        let mut folder = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
         folder.push("-index");
         Some(folder.into())
     }
