@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -12,10 +13,13 @@ from typing import Any
 
 from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError
+from ai_infra.llm.arguments import sound_arguments, with_sound_calls
 from ai_infra.llm.response import Usage, assistant_message, clean
 from ai_infra.messages import calls_in, fields_of, message_text, to_message
 
 _END = object()
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+"""What no name of a tool holds, and no service takes in one."""
 
 
 @dataclass
@@ -217,7 +221,8 @@ def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
     """The calls in OpenAI's shape, with ids.
 
     Some servers leave ids out or use one twice, and then no result finds its call; others send arguments as an
-    object instead of JSON. What is no call at all is one of a tool without a name, and the model is told so.
+    object instead of JSON. What is no call at all is one of a tool without a name, and the model is told so. Names
+    and arguments become what every service takes back: one that does not would refuse the session for ever.
     """
     seen: set[str] = set()
     distinct = []
@@ -235,8 +240,8 @@ def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
             arguments = json.dumps(arguments, ensure_ascii=False, default=str)
         written = {
             **_besides(function, {"name", "arguments", "args", "id", "type"}),
-            "name": clean(str(function.get("name") or "")),
-            "arguments": clean(arguments) if arguments else "{}",
+            "name": _NO_NAME.sub("_", str(function.get("name") or "unnamed"))[:64],
+            "arguments": sound_arguments(clean(arguments or "")),
         }
         # LangChain's calls have no function: there everything is in the call, and nothing besides.
         more = _besides(call, {"id", "type", "function", "index"}) if function is not call else {}
@@ -261,7 +266,7 @@ def _besides(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
 def _for_langchain(messages: list[Any]) -> Any:
     from langchain_core.messages.utils import convert_to_messages
 
-    return convert_to_messages([dict(fields_of(message)) for message in messages])
+    return convert_to_messages([dict(with_sound_calls(fields_of(message))) for message in messages])
 
 
 def _langchain_usage(answer: Any) -> Usage | None:

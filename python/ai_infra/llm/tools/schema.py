@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 from ai_infra.errors import ConfigurationError, InvalidInputError, MissingDependencyError
+from ai_infra.llm.arguments import as_written
 
 _SECTION = re.compile(r"^(Args|Arguments|Parameters)\s*:\s*$")
 _OTHER = re.compile(r"^(Returns?|Yields?|Raises|Examples?|Notes?|Attributes|Warnings?|See Also)\s*:\s*$")
@@ -143,11 +144,14 @@ def as_object(name: str, arguments: str | Mapping[str, Any] | None) -> dict[str,
     Raises:
         InvalidInputError: they are no JSON object.
     """
+    arguments = as_written(arguments)
     if arguments is None or arguments == "":
         return {}
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
+            value = json.loads(arguments)
+            meant = as_written(value)
+            arguments = value if meant is value else json.loads(meant)
         except ValueError as error:
             raise InvalidInputError(f"wrong arguments for {name}: they are no JSON ({error})") from None
         except RecursionError:
