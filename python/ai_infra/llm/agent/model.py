@@ -8,12 +8,13 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError
 from ai_infra.llm.arguments import sound_arguments, with_sound_calls
+from ai_infra.llm.reasoning import reasoning_of
 from ai_infra.llm.response import Usage, assistant_message, clean
 from ai_infra.messages import calls_in, fields_of, message_text, to_message
 
@@ -31,17 +32,24 @@ class ModelReply:
         tool_calls: in OpenAI's shape, each with an id that no other call of the reply has.
         usage: tokens, or None when the service told nothing.
         model: the model that answered, by the service's own word.
+        reasoning: what the model thought, in the fields in which some services want it back beside tool calls
+            (``reasoning_content``).
     """
 
     text: str
     tool_calls: list[dict[str, Any]]
     usage: Usage | None = None
     model: str = ""
+    reasoning: dict[str, Any] = field(default_factory=dict)
 
     @property
     def message(self) -> Any:
         """The reply as a message."""
-        return to_message(assistant_message(self.text or None, self.tool_calls))
+        return self.after(None)
+
+    def after(self, before: Any) -> Any:
+        """The reply as a message that stands behind ``before``."""
+        return to_message(assistant_message(self.text or None, self.tool_calls, self.reasoning, before))
 
 
 class Model:
@@ -200,13 +208,20 @@ def reply_of(answer: Any) -> ModelReply:
                     f"{name} of a ModelReply is {type(given).__name__}: text is a string and tool_calls a list, empty "
                     "where there is none."
                 )
-        return replace(answer, text=clean(answer.text), tool_calls=_distinct(answer.tool_calls))
+        return replace(
+            answer,
+            text=clean(answer.text),
+            tool_calls=_distinct(answer.tool_calls),
+            reasoning=reasoning_of([answer.reasoning]),
+        )
     if isinstance(answer, str):
+        thought = getattr(answer, "reasoning", None)
         calls = calls_in({"tool_calls": getattr(answer, "tool_calls", None)})
         usage, model = getattr(answer, "usage", None), getattr(answer, "model", "")
         text = str(answer)
     else:
         fields = fields_of(answer)
+        thought = getattr(answer, "additional_kwargs", fields)  # where LangChain keeps it
         text, calls = message_text(fields), calls_in(fields)
         usage, model = _langchain_usage(answer), ""
     return ModelReply(
@@ -214,6 +229,7 @@ def reply_of(answer: Any) -> ModelReply:
         _distinct(calls),
         usage if isinstance(usage, Usage) else None,
         model if isinstance(model, str) else "",
+        reasoning_of([thought] if isinstance(thought, Mapping) else []),
     )
 
 

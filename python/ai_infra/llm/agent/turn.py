@@ -183,12 +183,13 @@ class Runner:
             progress.steps += 1
             if reply.usage is not None:
                 progress.usage += reply.usage
-            progress.messages.append(reply.message)
+            message = reply.after(progress.messages[-1])
+            progress.messages.append(message)
             progress.text = reply.text
             if not reply.tool_calls:
                 log.debug("turn %s: %d steps, %d tokens", turn.turn_id, progress.steps, progress.usage.total)
                 return
-            calls = calls_of(reply.message, turn.session)
+            calls = calls_of(message, turn.session)
             progress.waiting = [call.id for call in calls if call.name in setup.pause_before]
             if progress.waiting:
                 return
@@ -283,7 +284,9 @@ class Runner:
             span.replied(reply)
         for hook in reversed(setup.after_hooks):
             changed = yield _After(hook, request, reply)
-            reply = reply if changed is None else reply_of(changed)
+            if changed is not None:
+                # What a hook puts in its place seldom thinks of it.
+                reply = replace(reply_of(changed), reasoning=changed.reasoning or reply.reasoning)
         return reply
 
     def _stream(self, messages: list[Any], options: Mapping[str, Any]) -> Flow[Any]:

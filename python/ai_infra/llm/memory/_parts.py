@@ -45,9 +45,11 @@ def parts(fields: Mapping[str, Any]) -> tuple[int, list[str]]:
         fixed += PER_CALL + _call(call, texts)
     if fields.get("function_call"):
         fixed += PER_CALL + _call({"function": fields["function_call"]}, texts)
-    refusal = fields.get("refusal")
-    if isinstance(refusal, str):
-        texts.append(refusal)
+    for key in ("refusal", "reasoning_content"):
+        if isinstance(text := fields.get(key), str):
+            texts.append(text)
+    if fields.get("reasoning_details"):
+        texts.append(json_of(fields["reasoning_details"], skipkeys=True))
     if "role" not in fields:  # an item of the Responses API
         fixed += _call(fields, texts)
         if "output" in fields:
