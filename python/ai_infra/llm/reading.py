@@ -169,7 +169,7 @@ class Assembly:
     def response(self) -> ChatResponse | Failure:
         """The whole answer, once the stream has ended."""
         if not self._chunks:
-            return _senseless("a stream without a single chunk")
+            return _senseless("a stream without a single chunk", retry=not self.done)
         if not self._finish and not self._text and not self._calls and self.done:
             return _senseless("a stream without choices")
         if not self.done or not self._finish:
@@ -245,8 +245,8 @@ class Assembly:
         return call
 
 
-def _senseless(what: str) -> Failure:
-    return Failure(LLMResponseError(f"the service sent {what}"))
+def _senseless(what: str, *, retry: bool = False) -> Failure:
+    return Failure(LLMResponseError(f"the service sent {what}"), retry)
 
 
 def _shapeless(message: Mapping[str, Any]) -> Failure | None:
