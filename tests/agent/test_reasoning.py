@@ -121,6 +121,19 @@ def test_pieces_of_details_come_together() -> None:
     assert reasoning_of([{"reasoning_content": "\ud800"}]) == {"reasoning_content": "�"}
 
 
+@pytest.mark.parametrize("reasoning", [None, "Hm.", {"reasoning_details": [{1, 2}]}])
+def test_models_of_ones_own_may_give_anything(sessions: SessionStore, reasoning: Any) -> None:
+    class Own:
+        def chat(self, messages: Any, tools: Any = None) -> ModelReply:
+            call = {"id": "c", "function": {"name": "note", "arguments": '{"text": "a"}'}}
+            return ModelReply("", [call] if messages[-1]["role"] == "user" else [], reasoning=reasoning)
+
+    agent = Agent(llm=Own(), session=sessions, tools=[note])
+    assert agent.run("go", session_id="s").steps == 2
+    kept = sessions.messages("s")[1].get("reasoning_details")
+    assert kept == (["{1, 2}"] if isinstance(reasoning, dict) else None)
+
+
 def test_langchain_models_too(sessions: SessionStore) -> None:
     fakes = pytest.importorskip("langchain_core.language_models.fake_chat_models")
     from langchain_core.messages import AIMessage

@@ -32,8 +32,10 @@ def reasoning_of(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
                 _add(details, detail)
     # Also where it is empty: services look whether the field is there.
     found: dict[str, Any] = dict(zip(REASONING, ("".join(texts), details), strict=True))
-    kept = json.dumps({name: found[name] for name in REASONING if name in there}, ensure_ascii=False)
-    result: dict[str, Any] = json.loads(clean(kept))
+    kept = {name: found[name] for name in REASONING if name in there}
+    if not kept:
+        return {}
+    result: dict[str, Any] = json.loads(clean(json.dumps(kept, ensure_ascii=False, default=str)))
     return result
 
 

@@ -212,7 +212,7 @@ def reply_of(answer: Any) -> ModelReply:
             answer,
             text=clean(answer.text),
             tool_calls=_distinct(answer.tool_calls),
-            reasoning=reasoning_of([answer.reasoning]),
+            reasoning=reasoning_of([answer.reasoning] if isinstance(answer.reasoning, Mapping) else []),
         )
     if isinstance(answer, str):
         thought = getattr(answer, "reasoning", None)
