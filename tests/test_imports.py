@@ -31,7 +31,16 @@ def test_importing_loads_nothing_heavy(statement: str) -> None:
 LAYERS = [
     ["errors", "_lazy", "_flow", "_checks", "_files", "_secrets", "_core", "messages", "demo"],
     ["_service", "embeddings", "storage"],
-    ["llm.memory", "llm.client", "llm.response", "llm.reading", "llm.sending", "llm.streaming"],
+    [
+        "llm.memory",
+        "llm.client",
+        "llm.arguments",
+        "llm.reasoning",
+        "llm.response",
+        "llm.reading",
+        "llm.sending",
+        "llm.streaming",
+    ],
     ["llm"],
     ["testing"],
     ["integrations", "cli", "__main__"],

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ai_infra import LLM, Agent, _flow
-from ai_infra.errors import ConflictError, LLMError
+from ai_infra.errors import AgentError, ConflictError, LLMError
 from ai_infra.llm.agent import AgentResult
 from ai_infra.llm.session import SessionStore, sqlite
 from ai_infra.llm.session.gate import Gate
@@ -282,6 +282,25 @@ def test_who_lost_a_race_is_let_finish(server: OpenAIServer, llm: LLM, tmp_path:
         store.turns.end(turn)
         now[0] += 61
         assert Agent(llm=llm, session=store).run("a", session_id="s")
+
+
+def test_who_lost_a_race_to_a_turn_that_waits_blocks_nobody(
+    server: OpenAIServer, llm: LLM, tmp_path: Path, ask: Ask
+) -> None:
+    """It cannot be made again, so the others are not asked to wait for it: the decision is taken at once."""
+    with sqlite(tmp_path / "s.db") as mine, sqlite(tmp_path / "s.db", wait=0.3) as others:
+        other = Agent(llm=llm, session=others, tools=[shout], pause_before=[shout])
+
+        def overtake(request: Request) -> Reply:
+            server.reply(Reply.tools(("shout", {"text": "a"})))
+            assert other.run("one", session_id="s").paused
+            return Reply("too late")
+
+        server.reply(overtake)
+        with pytest.raises(AgentError, match="waits for a decision"):
+            ask(Agent(llm=llm, session=mine), "two", session_id="s")
+        server.reply("decided")
+        assert other.resume("s") == "decided"
 
 
 def test_a_timeout_of_the_callers_own_is_no_conflict() -> None:

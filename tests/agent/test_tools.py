@@ -358,3 +358,21 @@ def test_a_default_that_json_cannot_hold_is_not_told(server: OpenAIServer, llm: 
     assert properties["top"] == {"type": "number"}
     assert properties["labels"]["default"] == {"title": "all"}
     assert server.requests[1].messages[-1]["content"] == "inf {'title': 'all'}"
+
+
+def test_a_tool_that_exits_ends_no_server(server: OpenAIServer, llm: LLM) -> None:
+    """In an event loop, and on the threads of calls that run together; alone in the main thread it is obeyed."""
+
+    def leave() -> None:
+        """Leave."""
+        raise SystemExit(2)
+
+    agent = Agent(llm=llm, tools=[leave, weather])
+    server.reply(Reply.tools(("leave", {})), "on")
+    assert asyncio.run(agent.arun("go")) == "on"
+    assert "sys.exit(2)" in server.chats[-1].messages[-1]["content"]
+    server.reply(Reply.tools(("leave", {}), ("weather", {"city": "Oslo"})), "on")
+    assert agent.run("go") == "on"
+    server.reply(Reply.tools(("leave", {})))
+    with pytest.raises(SystemExit):
+        agent.run("go")

@@ -146,3 +146,29 @@ def test_of_several_choices_that_are_streamed_in_turn_one_is_read(
     response = ask(llm, "Hi", n=2)
     assert response == "Hello"
     assert response.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "text/plain", ""])
+def test_a_whole_answer_where_a_stream_was_asked_for(
+    server: OpenAIServer, llm: LLM, ask: Ask, kind: str
+) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "content": "Hello there", "tool_calls": [call]}
+    body = {
+        "choices": [{"message": said, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3},
+        "model": "x",
+    }
+    server.reply(Reply(body=b"\n " + json.dumps(body).encode(), headers={"content-type": kind}))
+    found = ask(llm, "Hi")
+    assert (found, found.tool_calls, found.model) == ("Hello there", [call], "x")
+    assert found.usage is not None
+    assert found.usage.prompt == 3
+    server.reply(Reply(body=json.dumps({"choices": []}).encode(), headers={"content-type": kind}))
+    with pytest.raises(LLMResponseError, match="an answer without choices"):
+        ask(llm, "Hi")
+
+
+def test_a_stream_that_ends_before_it_begins_is_asked_for_again(server: OpenAIServer, llm: LLM) -> None:
+    server.reply(Reply(body=b"", headers={"content-type": "text/event-stream"}), "Hello")
+    assert "".join(llm.stream("Hi")) == "Hello"

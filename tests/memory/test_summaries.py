@@ -200,6 +200,13 @@ def test_the_prefix_is_never_doubled() -> None:
     assert (given.summary, made.summary) == ("Old.", "New.")
 
 
+def test_a_summary_is_text_that_can_be_sent_and_stored() -> None:
+    half = fit_context(chat(40), max_tokens=300, summarize=True, llm=lambda _: "They met \ud800 Ann.")
+    assert half.summary == "They met � Ann."
+    with pytest.raises(SummarizationError, match="empty"):
+        fit_context(chat(40), max_tokens=300, summarize=True, llm=lambda _: "[Conversation summary]\n ")
+
+
 def test_a_summary_that_is_too_long_itself_is_made_shorter() -> None:
     result = fit_context(chat(2), 300, summarize=True, summary="word " * 400, llm=lambda _: "Words.")
     assert result.action == "summarized"

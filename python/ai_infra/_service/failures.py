@@ -114,16 +114,18 @@ def silent(endpoint: Endpoint, seconds: float) -> Failure:
     return Failure(LLMTimeoutError(f"{_where(endpoint)} said nothing for {seconds:,.6g} s (timeout=)"), True)
 
 
+def whole(endpoint: Endpoint, raw: bytes, content_type: str) -> Any | Failure:
+    """The JSON of a whole answer."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return nonsense(endpoint, content_type, raw)
+    failure = in_body(endpoint, value) if isinstance(value, dict) else None
+    return value if failure is None else failure
+
+
 def nonsense(endpoint: Endpoint, content_type: str, raw: bytes) -> Failure:
-    """Status 200 with something that is no answer of the protocol: a web page, or an error in JSON."""
-    if content_type.startswith("application/json"):
-        try:
-            value = json.loads(raw)
-        except (ValueError, RecursionError):
-            value = None
-        failure = in_body(endpoint, value) if isinstance(value, dict) else None
-        if failure is not None:
-            return failure
+    """Status 200 with something that is no answer of the protocol, such as a web page."""
     start = _said(endpoint, raw[:80].decode("utf-8", "replace"))
     return Failure(
         LLMResponseError(

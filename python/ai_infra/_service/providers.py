@@ -24,6 +24,7 @@ class Provider:
         model: the default chat model, when the provider keeps a stable name.
         embedding_model: the same for embeddings.
         stream_usage: whether a stream may be asked for its usage (``stream_options``).
+        reasoning: whether a message may carry what the model thought (:mod:`ai_infra.llm.reasoning`).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Provider:
     model: str | None = None
     embedding_model: str | None = None
     stream_usage: bool = True
+    reasoning: bool = True
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -43,12 +45,14 @@ PROVIDERS: dict[str, Provider] = {
             ("OPENAI_API_KEY",),
             "gpt-4o-mini",
             "text-embedding-3-small",
+            reasoning=False,
         ),
-        Provider("anthropic", "https://api.anthropic.com/v1", ("ANTHROPIC_API_KEY",)),
+        Provider("anthropic", "https://api.anthropic.com/v1", ("ANTHROPIC_API_KEY",), reasoning=False),
         Provider(
             "gemini",
             "https://generativelanguage.googleapis.com/v1beta/openai",
             ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+            reasoning=False,
         ),
         Provider("openrouter", "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "openrouter/auto"),
         Provider(
@@ -58,8 +62,9 @@ PROVIDERS: dict[str, Provider] = {
             "mistral-small-latest",
             "mistral-embed",
             stream_usage=False,  # sent without asking, and unknown fields are refused there
+            reasoning=False,
         ),
-        Provider("groq", "https://api.groq.com/openai/v1", ("GROQ_API_KEY",)),
+        Provider("groq", "https://api.groq.com/openai/v1", ("GROQ_API_KEY",), reasoning=False),
         Provider("deepseek", "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek-flash"),
         Provider("together", "https://api.together.xyz/v1", ("TOGETHER_API_KEY",)),
         Provider("fireworks", "https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",)),
@@ -159,7 +164,7 @@ def _by_host(base_url: str) -> Provider:
     for candidate in PROVIDERS.values():
         if candidate.key_env and urlsplit(candidate.base_url).netloc == host:
             return candidate
-    return replace(PROVIDERS["openai"], name="openai-compatible", base_url=base_url)
+    return replace(PROVIDERS["openai"], name="openai-compatible", base_url=base_url, reasoning=True)
 
 
 def _from_environment() -> Provider:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -89,13 +88,7 @@ class Transport:
 
     def parsed(self, answer: Whole) -> Any | Failure:
         """The JSON of a whole answer."""
-        try:
-            value = json.loads(answer.raw)
-        except (ValueError, RecursionError):
-            return failures.nonsense(self.endpoint, answer.content_type, answer.raw)
-        if isinstance(value, dict) and (failure := failures.in_body(self.endpoint, value)) is not None:
-            return failure
-        return value
+        return failures.whole(self.endpoint, answer.raw, answer.content_type)
 
     def source(self, response: Any, request: Post) -> Source:
         """The bytes of a streamed answer."""
@@ -168,12 +161,11 @@ class Source:
     """The bytes of one streamed answer; it is read in one of the two worlds.
 
     Attributes:
-        is_events: ``False`` when the header says that this is a page or a document and no stream.
+        content_type: what the header says that it is.
     """
 
     def __init__(self, transport: Transport, response: Any, request: Post) -> None:
         self.content_type = _content_type(response)
-        self.is_events = "html" not in self.content_type and "json" not in self.content_type
         self._transport = transport
         self._response = response
         self._request = request

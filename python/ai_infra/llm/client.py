@@ -12,6 +12,7 @@ from ai_infra._service.calls import Service
 from ai_infra._service.failures import Failure
 from ai_infra.errors import ConfigurationError, InvalidInputError
 from ai_infra.llm.reading import completion
+from ai_infra.llm.reasoning import without_reasoning
 from ai_infra.llm.response import ChatResponse
 from ai_infra.llm.sending import chat_messages
 from ai_infra.llm.streaming import AsyncChatStream, ChatStream
@@ -214,6 +215,8 @@ class LLM(Closing):
         )
         if not given:
             raise InvalidInputError("there are no messages to send")
+        if not self._service.endpoint.provider.reasoning:
+            given = [without_reasoning(message) for message in given]
         body: dict[str, Any] = {"model": name, "messages": [_plain(message) for message in given]}
         if stream:
             body["stream"] = True

@@ -11,6 +11,7 @@ from ai_infra._service import failures
 from ai_infra._service.failures import Failure
 from ai_infra._service.providers import Endpoint
 from ai_infra.errors import LLMResponseError, StreamInterruptedError
+from ai_infra.llm.reasoning import REASONING, reasoning_of
 from ai_infra.llm.response import ChatResponse, Usage, assistant_message, clean
 
 # Only an answer that the caller himself asked to be short may end at its length.
@@ -41,6 +42,7 @@ def completion(endpoint: Endpoint, body: Mapping[str, Any], answer: object) -> C
         finish=choice.get("finish_reason"),
         usage=Usage.read(answer.get("usage")),
         model=str(answer.get("model") or body.get("model") or ""),
+        reasoning=reasoning_of([message]),
     )
 
 
@@ -52,6 +54,7 @@ def finished(
     finish: str | None,
     usage: Usage | None,
     model: str,
+    reasoning: Mapping[str, Any],
 ) -> ChatResponse | Failure:
     """Make the response, unless the answer was filtered, or cut by a limit that the caller did not set.
 
@@ -66,9 +69,15 @@ def finished(
         )
     text = None if text is None else clean(text)
     tool_calls = [_call(call) for call in tool_calls]
-    messages: list[Mapping[str, Any]] = [*body["messages"], assistant_message(text, tool_calls)]
+    sent: list[Mapping[str, Any]] = body["messages"]
     return ChatResponse(
-        text or "", tool_calls=tool_calls, usage=usage, model=model, finish_reason=finish, messages=messages
+        text or "",
+        tool_calls=tool_calls,
+        usage=usage,
+        model=model,
+        finish_reason=finish,
+        messages=[*sent, assistant_message(text, tool_calls, reasoning, sent[-1] if sent else None)],
+        reasoning=reasoning,
     )
 
 
@@ -118,6 +127,7 @@ class Assembly:
         self._model = str(body.get("model") or "")
         self._chunks = 0
         self._half = ""
+        self._thoughts: list[Mapping[str, Any]] = []
         self._choice: object = None
 
     def take(self, data: bytes) -> str | Failure:
@@ -149,6 +159,8 @@ class Assembly:
             return ""
         if (failure := _shapeless(delta)) is not None:
             return failure
+        if any(name in delta for name in REASONING):
+            self._thoughts.append(delta)
         for part in delta.get("tool_calls") or ():
             if isinstance(part, Mapping):
                 self._add_call(part)
@@ -157,7 +169,7 @@ class Assembly:
     def response(self) -> ChatResponse | Failure:
         """The whole answer, once the stream has ended."""
         if not self._chunks:
-            return _senseless("a stream without a single chunk")
+            return _senseless("a stream without a single chunk", retry=not self.done)
         if not self._finish and not self._text and not self._calls and self.done:
             return _senseless("a stream without choices")
         if not self.done or not self._finish:
@@ -169,6 +181,7 @@ class Assembly:
             finish=self._finish,
             usage=self._usage,
             model=self._model,
+            reasoning=reasoning_of(self._thoughts),
         )
 
     def interrupted(self) -> Failure:
@@ -232,8 +245,8 @@ class Assembly:
         return call
 
 
-def _senseless(what: str) -> Failure:
-    return Failure(LLMResponseError(f"the service sent {what}"))
+def _senseless(what: str, *, retry: bool = False) -> Failure:
+    return Failure(LLMResponseError(f"the service sent {what}"), retry)
 
 
 def _shapeless(message: Mapping[str, Any]) -> Failure | None:

@@ -55,6 +55,7 @@ class ChatResponse(str):
         model: the model that answered, by the service's own word.
         finish_reason: ``"stop"``, ``"tool_calls"``, ``"length"`` …
         messages: what was sent, and the assistant's answer: ready to be continued.
+        reasoning: the fields with which the service told the model's reasoning; see :func:`assistant_message`.
     """
 
     tool_calls: list[dict[str, Any]]
@@ -62,6 +63,7 @@ class ChatResponse(str):
     model: str
     finish_reason: str | None
     messages: list[dict[str, Any]]
+    reasoning: dict[str, Any]
 
     def __new__(
         cls,
@@ -72,6 +74,7 @@ class ChatResponse(str):
         model: str = "",
         finish_reason: str | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
+        reasoning: Mapping[str, Any] | None = None,
     ) -> ChatResponse:
         """A response with this text; the model's answers come from :class:`~ai_infra.llm.client.LLM`."""
         self = super().__new__(cls, text)
@@ -80,6 +83,7 @@ class ChatResponse(str):
         self.model = model
         self.finish_reason = finish_reason
         self.messages = [dict(message) for message in messages]
+        self.reasoning = dict(reasoning or {})
         return self
 
     @property
@@ -99,9 +103,23 @@ class ChatDelta(str):
         return str(self)
 
 
-def assistant_message(text: str | None, tool_calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The answer as a message that the service takes back."""
+def assistant_message(
+    text: str | None,
+    tool_calls: Sequence[Mapping[str, Any]],
+    reasoning: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The answer as a message that the service takes back.
+
+    Reasoning goes back where tools are called, in every later request; see :mod:`ai_infra.llm.reasoning`.
+
+    Args:
+        text, tool_calls, reasoning: the answer.
+        before: the message that it answers.
+    """
     message: dict[str, Any] = {"role": "assistant", "content": text}
+    if tool_calls or (before is not None and before.get("role") == "tool"):
+        message.update(reasoning or {})
     if tool_calls:
         message["tool_calls"] = [dict(call) for call in tool_calls]
     elif text is None:

@@ -2,7 +2,8 @@
 
 What is in OpenAI's shape already goes as it is, keys of other services included. Anthropic's content blocks and
 the items of OpenAI's Responses API are rewritten: calls and results become calls and tool messages. What has no
-counterpart is refused rather than sent to be misread; a model's private reasoning is left out.
+counterpart is refused rather than sent to be misread; a model's private reasoning is left out, and arguments of calls
+that are no JSON object are wrapped into one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ai_infra.errors import InvalidMessageError
+from ai_infra.llm.arguments import sound_arguments, with_sound_calls
 from ai_infra.messages import AnyMessage, as_list, calls_in, fields_of, json_of, message_text, texts_of
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
@@ -58,14 +60,14 @@ def _with_calls(fields: Fields) -> Fields:
     """The message with its calls as the endpoint has them: LangChain's have no function, some a dict of arguments."""
     calls = calls_in(fields)
     if not any(isinstance(_arguments(call), Mapping) for call in calls):
-        return fields
+        return with_sound_calls(fields)
     made = [
         _call(call.get("id"), _function(call).get("name"), _arguments(call))
         if isinstance(_arguments(call), Mapping)
         else call
         for call in calls
     ]
-    return {**fields, "tool_calls": made}
+    return with_sound_calls({**fields, "tool_calls": made})
 
 
 def _function(call: Any) -> Fields:
@@ -170,7 +172,7 @@ def _kind(part: Any) -> str | None:
 
 
 def _call(id_: Any, name: Any, arguments: Any) -> Fields:
-    text = arguments if isinstance(arguments, str) else json_of(arguments or {})
+    text = sound_arguments(arguments) if isinstance(arguments, str) else json_of(arguments or {})
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": text}}
 
 

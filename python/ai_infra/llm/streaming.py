@@ -10,10 +10,10 @@ from typing import Any
 
 from ai_infra import _flow
 from ai_infra._service.calls import Deadline, Service
-from ai_infra._service.failures import Failure, nonsense
+from ai_infra._service.failures import Failure, nonsense, whole
 from ai_infra._service.sdk import Source
 from ai_infra.errors import LLMError
-from ai_infra.llm.reading import Assembly, Events
+from ai_infra.llm.reading import Assembly, Events, completion
 from ai_infra.llm.response import ChatDelta, ChatResponse
 
 
@@ -30,6 +30,8 @@ class _Stream:
         self._deadline: Deadline | None = None
         self._source: Source | None = None
         self._events = Events()
+        self._whole = bytearray()  # of an answer that is no stream
+        self._begun = False
         self._assembly = Assembly(service.endpoint, body)
         self._ready: deque[ChatDelta] = deque()
         self._failure: Failure | None = None
@@ -75,6 +77,8 @@ class _Stream:
         """One attempt: open the stream and read until there is something to give, or the end."""
         yield from self._shut()
         self._events = Events()
+        self._whole = bytearray()
+        self._begun = False
         self._assembly = Assembly(self._service.endpoint, self._body)
         self._ready.clear()
         self._failure = None
@@ -97,10 +101,33 @@ class _Stream:
             self._failure = Failure(passed)
         elif isinstance(piece, Failure):
             self._failure = piece
-        elif not source.is_events:
+        elif "html" in source.content_type:
             self._failure = nonsense(self._service.endpoint, source.content_type, piece)
+        elif (
+            self._whole
+            or "json" in source.content_type
+            or (not self._begun and piece.lstrip()[:1] in (b"{", b"["))
+        ):
+            self._collect(piece, source.content_type)
         else:
+            self._begun = self._begun or bool(piece.strip())
             self._take(piece)
+
+    def _collect(self, piece: bytes, content_type: str) -> None:
+        """Take in what is no stream: some services answer whole all the same."""
+        self._whole += piece
+        if piece:
+            return
+        answer: Any = whole(self._service.endpoint, bytes(self._whole), content_type)
+        if not isinstance(answer, Failure):
+            answer = completion(self._service.endpoint, self._body, answer)
+        if isinstance(answer, Failure):
+            self._failure = answer
+            return
+        self._response = answer
+        self._over = True
+        if answer:
+            self._ready.append(ChatDelta(answer))
 
     def _take(self, piece: bytes) -> None:
         for data in self._events.feed(piece) if piece else self._events.end():

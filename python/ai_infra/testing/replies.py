@@ -57,6 +57,7 @@ class Reply:
     Attributes:
         text: the assistant's text; ``None`` for none.
         tool_calls: in the shape of the protocol; :meth:`tools` builds them.
+        reasoning: what the model thought, sent as ``reasoning_content``; ``None`` for no such field.
         finish_reason: ``stop`` or ``tool_calls`` when not given; ``""`` sends none.
         usage: the usage block; estimated when not given.
         choices: ``False`` leaves the choices empty.
@@ -84,6 +85,7 @@ class Reply:
     hold: Hold | None = None
     cut_after: int | None = None
     done: bool = True
+    reasoning: str | None = None
 
     @classmethod
     def tools(cls, *calls: tuple[str, Mapping[str, Any]], text: str | None = None) -> Reply:

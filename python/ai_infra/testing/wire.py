@@ -24,6 +24,8 @@ def estimate(text: str) -> int:
 def completed(request: Request, reply: Reply) -> Reply:
     """``reply`` with the body of a whole chat completion."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+    if reply.reasoning is not None:
+        message["reasoning_content"] = reply.reasoning
     if reply.tool_calls:
         message["tool_calls"] = list(reply.tool_calls)
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(reply)}
@@ -44,6 +46,9 @@ def events(request: Request, reply: Reply) -> Iterator[tuple[bool, bytes]]:
         return b"data: " + _json({**frame, "choices": [choice] if reply.choices else []}) + b"\n\n"
 
     yield False, event({"role": "assistant", "content": ""})
+    if reply.reasoning is not None:
+        for token in re.findall(r"\s*\S+|\s+", reply.reasoning) or [""]:
+            yield False, event({"reasoning_content": token})
     for token in re.findall(r"\s*\S+|\s+", reply.text or ""):
         yield True, event({"content": token})
     for number, call in enumerate(reply.tool_calls):

@@ -142,8 +142,15 @@ def _outcome(found: ToolResult | BaseException) -> ToolResult | Exception:
 
 def _called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What the function gives; of a generator or another iterator, all that it yields."""
-    answer = function(*args, **kwargs)
-    return list(answer) if isinstance(answer, Iterator) else answer
+    try:
+        answer = function(*args, **kwargs)
+        return list(answer) if isinstance(answer, Iterator) else answer
+    except SystemExit as error:
+        # As argparse raises. Out of a thread it would end an event loop with all that it serves; in the main thread
+        # it may come from a signal, and the process is to end.
+        if threading.current_thread() is threading.main_thread():
+            raise
+        raise RuntimeError(f"the tool called sys.exit({error.code!r})") from None
 
 
 def _is_coming(answer: Any) -> bool:

@@ -23,7 +23,7 @@ class ToolStarted:
     Attributes:
         call_id: the id of the call.
         name: the tool.
-        arguments: JSON, as the model wrote it.
+        arguments: JSON, as the model wrote it; what is no JSON object stands in one, under ``"__not_json__"``.
     """
 
     type: ClassVar[Literal["tool_started"]] = "tool_started"

@@ -41,7 +41,7 @@ class ToolCall:
     Attributes:
         id: the id the model gave it.
         name: the tool.
-        arguments: JSON, as the model wrote it.
+        arguments: JSON, as the model wrote it; what is no JSON object stands in one, under ``"__not_json__"``.
         session_id: the session, or the id of this run.
     """
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ai_infra._flow import apart
 from ai_infra.errors import ConfigurationError
+from ai_infra.llm.arguments import sound_arguments, with_sound_calls
+from ai_infra.llm.reasoning import reasoning_of
 from ai_infra.llm.response import Usage, assistant_message, clean
 from ai_infra.messages import calls_in, fields_of, message_text, to_message
 
 _END = object()
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+"""What no name of a tool holds, and no service takes in one."""
 
 
 @dataclass
@@ -27,17 +32,24 @@ class ModelReply:
         tool_calls: in OpenAI's shape, each with an id that no other call of the reply has.
         usage: tokens, or None when the service told nothing.
         model: the model that answered, by the service's own word.
+        reasoning: what the model thought, in the fields in which some services want it back beside tool calls
+            (``reasoning_content``).
     """
 
     text: str
     tool_calls: list[dict[str, Any]]
     usage: Usage | None = None
     model: str = ""
+    reasoning: dict[str, Any] = field(default_factory=dict)
 
     @property
     def message(self) -> Any:
         """The reply as a message."""
-        return to_message(assistant_message(self.text or None, self.tool_calls))
+        return self.after(None)
+
+    def after(self, before: Any) -> Any:
+        """The reply as a message that stands behind ``before``."""
+        return to_message(assistant_message(self.text or None, self.tool_calls, self.reasoning, before))
 
 
 class Model:
@@ -196,13 +208,20 @@ def reply_of(answer: Any) -> ModelReply:
                     f"{name} of a ModelReply is {type(given).__name__}: text is a string and tool_calls a list, empty "
                     "where there is none."
                 )
-        return replace(answer, text=clean(answer.text), tool_calls=_distinct(answer.tool_calls))
+        return replace(
+            answer,
+            text=clean(answer.text),
+            tool_calls=_distinct(answer.tool_calls),
+            reasoning=reasoning_of([answer.reasoning] if isinstance(answer.reasoning, Mapping) else []),
+        )
     if isinstance(answer, str):
+        thought = getattr(answer, "reasoning", None)
         calls = calls_in({"tool_calls": getattr(answer, "tool_calls", None)})
         usage, model = getattr(answer, "usage", None), getattr(answer, "model", "")
         text = str(answer)
     else:
         fields = fields_of(answer)
+        thought = getattr(answer, "additional_kwargs", fields)  # where LangChain keeps it
         text, calls = message_text(fields), calls_in(fields)
         usage, model = _langchain_usage(answer), ""
     return ModelReply(
@@ -210,6 +229,7 @@ def reply_of(answer: Any) -> ModelReply:
         _distinct(calls),
         usage if isinstance(usage, Usage) else None,
         model if isinstance(model, str) else "",
+        reasoning_of([thought] if isinstance(thought, Mapping) else []),
     )
 
 
@@ -217,7 +237,8 @@ def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
     """The calls in OpenAI's shape, with ids.
 
     Some servers leave ids out or use one twice, and then no result finds its call; others send arguments as an
-    object instead of JSON. What is no call at all is one of a tool without a name, and the model is told so.
+    object instead of JSON. What is no call at all is one of a tool without a name, and the model is told so. Names
+    and arguments become what every service takes back: one that does not would refuse the session for ever.
     """
     seen: set[str] = set()
     distinct = []
@@ -235,8 +256,8 @@ def _distinct(calls: Sequence[Any]) -> list[dict[str, Any]]:
             arguments = json.dumps(arguments, ensure_ascii=False, default=str)
         written = {
             **_besides(function, {"name", "arguments", "args", "id", "type"}),
-            "name": clean(str(function.get("name") or "")),
-            "arguments": clean(arguments) if arguments else "{}",
+            "name": _NO_NAME.sub("_", str(function.get("name") or "unnamed"))[:64],
+            "arguments": sound_arguments(clean(arguments or "")),
         }
         # LangChain's calls have no function: there everything is in the call, and nothing besides.
         more = _besides(call, {"id", "type", "function", "index"}) if function is not call else {}
@@ -261,7 +282,7 @@ def _besides(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
 def _for_langchain(messages: list[Any]) -> Any:
     from langchain_core.messages.utils import convert_to_messages
 
-    return convert_to_messages([dict(fields_of(message)) for message in messages])
+    return convert_to_messages([dict(with_sound_calls(fields_of(message))) for message in messages])
 
 
 def _langchain_usage(answer: Any) -> Usage | None:

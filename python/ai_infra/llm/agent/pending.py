@@ -29,6 +29,7 @@ from ai_infra.llm.agent.middleware import ToolCall, ToolResult
 from ai_infra.llm.agent.result import PendingAction
 from ai_infra.llm.agent.telemetry import Span
 from ai_infra.llm.agent.turn import Progress, Runner, calls_of, close
+from ai_infra.llm.arguments import as_written
 from ai_infra.llm.response import Usage
 from ai_infra.llm.session.turns import OpenTurn, Turns, new_id
 from ai_infra.messages import ToolMessage, to_messages
@@ -42,7 +43,7 @@ def action_of(session: str, messages: list[Any], waiting: list[str]) -> PendingA
         return None
     call = next(call for call in calls_of(messages[-1], session) if call.id == waiting[0])
     try:
-        arguments = json.loads(call.arguments)
+        arguments = as_written(json.loads(call.arguments))
     except (ValueError, RecursionError):
         arguments = {}
     return PendingAction(call.name, arguments if isinstance(arguments, dict) else {}, call.id, session)

@@ -126,10 +126,20 @@ class Runner:
 
     def in_session(self, turns: Turns, turn: OpenTurn, given: list[Any], span: Span) -> Flow[Progress]:
         """A turn that is appended to a session, on what the session holds when it is appended."""
+        try:
+            return (yield from self._tried(turns, turn, given, span))
+        except (Exception, asyncio.CancelledError):
+            # Whatever ends it: the others were asked to wait for this turn, and would for a minute.
+            yield from insist(lambda: turns.release(turn))
+            raise
+
+    def _tried(self, turns: Turns, turn: OpenTurn, given: list[Any], span: Span) -> Flow[Progress]:
+        """The same, made again as long as others are first."""
         progress = Progress(list(given))
         for _ in range(MOST_TRIES):
             earlier = (yield from turns.found(turn)) if turn.named else None
             if earlier is not None:
+                yield from turns.release(turn)
                 text = message_text(earlier[-1])
                 if self._streaming and text:
                     yield Emit(TextDelta(text))
@@ -142,11 +152,7 @@ class Runner:
                     else f"a turn of session {turn.session!r} has not ended since its tool calls were decided: "
                     "call agent.resume(session_id) to go on with it"
                 )
-            try:
-                yield from self.loop(turn, progress, span)
-            except (Exception, asyncio.CancelledError):
-                yield from insist(lambda: turns.release(turn))
-                raise
+            yield from self.loop(turn, progress, span)
             try:
                 yield from close(turns, turn, progress)
             except ConflictError:
@@ -177,12 +183,13 @@ class Runner:
             progress.steps += 1
             if reply.usage is not None:
                 progress.usage += reply.usage
-            progress.messages.append(reply.message)
+            message = reply.after(progress.messages[-1])
+            progress.messages.append(message)
             progress.text = reply.text
             if not reply.tool_calls:
                 log.debug("turn %s: %d steps, %d tokens", turn.turn_id, progress.steps, progress.usage.total)
                 return
-            calls = calls_of(reply.message, turn.session)
+            calls = calls_of(message, turn.session)
             progress.waiting = [call.id for call in calls if call.name in setup.pause_before]
             if progress.waiting:
                 return
@@ -277,7 +284,9 @@ class Runner:
             span.replied(reply)
         for hook in reversed(setup.after_hooks):
             changed = yield _After(hook, request, reply)
-            reply = reply if changed is None else reply_of(changed)
+            if changed is not None:
+                # What a hook puts in its place seldom thinks of it.
+                reply = replace(reply_of(changed), reasoning=changed.reasoning or reply.reasoning)
         return reply
 
     def _stream(self, messages: list[Any], options: Mapping[str, Any]) -> Flow[Any]:

@@ -2,9 +2,10 @@
 
 The rule for chat messages is OpenAI's (cookbook, "How to count tokens with tiktoken"): 3 tokens a message,
 its role, its content, and a name with 1 more; 3 tokens once that prime the reply. Tool schemas follow the
-same source. Images follow the published tile rule. What has no published rule is counted so that it is
-rather too much than too little: a tool call as its name and arguments with 3 tokens around them, a part of
-an unknown kind as its JSON text.
+same source. Images follow the published tile rule; recordings and PDF files are in
+:mod:`ai_infra.llm.memory._media`. What has no published rule is counted so that it is rather too much than too
+little: a tool call as its name and arguments with 3 tokens around them, a part of an unknown kind as its JSON
+text.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ai_infra.errors import InvalidInputError
+from ai_infra.llm.memory._media import media_tokens
 from ai_infra.messages import calls_in, json_of
 
 PER_MESSAGE = 3
@@ -45,9 +47,11 @@ def parts(fields: Mapping[str, Any]) -> tuple[int, list[str]]:
         fixed += PER_CALL + _call(call, texts)
     if fields.get("function_call"):
         fixed += PER_CALL + _call({"function": fields["function_call"]}, texts)
-    refusal = fields.get("refusal")
-    if isinstance(refusal, str):
-        texts.append(refusal)
+    for key in ("refusal", "reasoning_content"):
+        if isinstance(text := fields.get(key), str):
+            texts.append(text)
+    if fields.get("reasoning_details"):
+        texts.append(json_of(fields["reasoning_details"], skipkeys=True))
     if "role" not in fields:  # an item of the Responses API
         fixed += _call(fields, texts)
         if "output" in fields:
@@ -139,6 +143,8 @@ def _part(part: Mapping[str, Any], texts: list[str]) -> int:
         return PER_CALL + _content(part.get("content") or "", texts)
     if kind in ("image_url", "input_image", "image"):
         return image_tokens(part)
+    if (media := media_tokens(part)) is not None:
+        return media
     texts.append(json_of(part, skipkeys=True))
     return 0
 

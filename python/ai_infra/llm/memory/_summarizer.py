@@ -110,12 +110,15 @@ class Summarizer:
             reach = max(room, 2 * cut)
 
     def _ask(self, llm: Any, old: str | None, piece: str, limit: int) -> Flow[str]:
+        # Imported here: the dataclasses in there would be felt where nothing is summarized.
+        from ai_infra.llm.response import clean
+
         prefix = self._counter.text(SUMMARY_PREFIX)
         complaint = ""
         problem = ""
         for _ in range(2):
             answer = yield _Ask(llm, self._prompt(old, piece, limit, complaint), self._skip)
-            text = _text_of(answer).strip().removeprefix(SUMMARY_PREFIX).strip()
+            text = clean(_text_of(answer)).strip().removeprefix(SUMMARY_PREFIX.strip()).strip()
             # Counted where it will stand: tokens may form across the two.
             size = self._counter.text(SUMMARY_PREFIX + text) - prefix
             if text and size <= limit:

@@ -107,6 +107,8 @@ _TABLE: dict[str, tuple[int, str | None, bool]] = {
     "mixtral": (32_768, None, False),
     "codestral": (32_768, None, False),
     "deepseek": (65_536, None, False),
+    "deepseek-flash": (1_000_000, None, False),
+    "deepseek-v4": (1_000_000, None, False),
     "qwen3": (32_768, None, False),
     "qwen2.5": (32_768, None, False),
     "qwen": (32_768, None, False),

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 from ai_infra.errors import ConfigurationError, InvalidInputError, MissingDependencyError
-
-_SECTION = re.compile(r"^(Args|Arguments|Parameters)\s*:\s*$")
-_OTHER = re.compile(r"^(Returns?|Yields?|Raises|Examples?|Notes?|Attributes|Warnings?|See Also)\s*:\s*$")
-_ARGUMENT = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
+from ai_infra.llm.arguments import as_written
 
 
 class Arguments:
@@ -45,6 +41,8 @@ class Arguments:
                 )
             hint = hints.get(parameter.name, Any)
             default = ... if parameter.default is parameter.empty else parameter.default
+            if isinstance(default, self._pydantic.fields.FieldInfo):  # `x: int = Field(3, ge=0)`
+                hint = Annotated[hint, default]
             text = described.get(parameter.name) or _annotated_text(hint)
             self._fields[f"field_{len(self._fields)}"] = (parameter.name, hint, default, text)
             positional = parameter.kind is parameter.POSITIONAL_ONLY
@@ -80,7 +78,13 @@ class Arguments:
             options: dict[str, Any] = {} if by_name else {"alias": name}
             if text:
                 options["description"] = text
-            fields[name if by_name else field] = (hint, pydantic.Field(default, **options))
+            if not isinstance(default, pydantic.fields.FieldInfo):
+                options["default"] = default
+            elif default.default_factory is not None:
+                options["default_factory"] = default.default_factory
+            else:
+                options["default"] = ... if default.is_required() else default.default
+            fields[name if by_name else field] = (hint, pydantic.Field(**options))
         config = pydantic.ConfigDict(
             extra="allow" if self._others else "forbid", arbitrary_types_allowed=False
         )
@@ -143,11 +147,14 @@ def as_object(name: str, arguments: str | Mapping[str, Any] | None) -> dict[str,
     Raises:
         InvalidInputError: they are no JSON object.
     """
+    arguments = as_written(arguments)
     if arguments is None or arguments == "":
         return {}
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
+            value = json.loads(arguments)
+            meant = as_written(value)
+            arguments = value if meant is value else json.loads(meant)
         except ValueError as error:
             raise InvalidInputError(f"wrong arguments for {name}: they are no JSON ({error})") from None
         except RecursionError:
@@ -155,32 +162,6 @@ def as_object(name: str, arguments: str | Mapping[str, Any] | None) -> dict[str,
     if not isinstance(arguments, Mapping):
         raise InvalidInputError(f"wrong arguments for {name}: they are no JSON object")
     return dict(arguments)
-
-
-def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
-    """A docstring's text without its sections, and what it says of each argument."""
-    text: list[str] = []
-    described: dict[str, str] = {}
-    section, current = "text", None
-    for line in (docstring or "").splitlines():
-        if _SECTION.match(line):
-            section, current = "arguments", None
-        elif _OTHER.match(line):
-            section = "other"
-        elif section == "text":
-            text.append(line)
-        elif section == "arguments" and line.strip():
-            if not line[0].isspace():
-                section = "text"
-                text.append(line)
-                continue
-            found = _ARGUMENT.match(line.strip())
-            indent = len(line) - len(line.lstrip())
-            if found and (current is None or indent <= current[1]):
-                described[found[1]], current = found[2], (found[1], indent)
-            elif current is not None:
-                described[current[0]] = f"{described[current[0]]} {line.strip()}".strip()
-    return "\n".join(text).strip(), described
 
 
 def _annotated_text(hint: Any) -> str | None:
@@ -217,6 +198,7 @@ def _pydantic() -> Any:
     try:
         import pydantic
         import pydantic.errors
+        import pydantic.fields
     except ImportError:
         raise MissingDependencyError(
             'tools are described and checked by pydantic: pip install "ai-infra-memory[openai]"'

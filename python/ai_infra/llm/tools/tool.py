@@ -9,7 +9,8 @@ from functools import cached_property, partial, update_wrapper
 from typing import Any, get_type_hints
 
 from ai_infra.errors import ConfigurationError
-from ai_infra.llm.tools.schema import Arguments, arguments_of, describe
+from ai_infra.llm.tools.docstring import describe
+from ai_infra.llm.tools.schema import Arguments, arguments_of
 
 __all__ = ["Tool"]
 
@@ -25,7 +26,8 @@ class Tool:
 
     Args:
         function: what is called, ``def`` or ``async def``. Its type hints make the schema (by pydantic), its
-            docstring the description; an ``Args:`` section, or ``Annotated[..., "text"]``, the arguments.
+            docstring the description. Of the arguments a section of the docstring tells (in the style of Google,
+            NumPy or Sphinx), ``Annotated[..., "text"]``, or a ``Field`` of pydantic.
         name: what the model calls it; the function's name when not given.
         description: what the model is told about it; from the docstring when not given.
         parameters: a JSON schema of the arguments, in place of the one from the type hints. Then arguments
