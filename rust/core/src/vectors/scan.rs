@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::mem;
+use std::sync::{Mutex, PoisonError};
 
 use super::ahead::Ahead;
 use super::encode::{self, Precision};
@@ -9,6 +10,7 @@ use super::rows::{Line, Rows};
 use super::sift::Mix;
 use super::table::Table;
 use super::topk::{Hit, TopK};
+use crate::aside::aside;
 
 /// Rows scored per call of a kernel: their scores stay in the first-level cache.
 pub(super) const STRIDE: usize = 64;
@@ -17,6 +19,10 @@ pub(super) const STRIDE: usize = 64;
 const CODES_PAY: usize = 1 << 21;
 /// Rows for each one that is wanted from which it pays where codes and rows are in the cache.
 const ROWS_FOR_ONE: usize = 4;
+
+/// Rows that two threads rate by their codes, and how many of them at a time.
+const SHARED: usize = 512;
+const PART: usize = 128;
 
 /// Spreads that a cosine over codes may be off by: that of one row in 10^15 is off by more.
 const SPREADS: f32 = 8.0;
@@ -121,12 +127,14 @@ impl Table {
         let sifted = match among {
             // The k-th best by rows is at most one error below the k-th best by codes.
             Among::All => self.sift(query.coded(), k, mix, ahead, |slots| {
-                self.rate(query, k, Among::Slots(slots), mix, |kth, error, _| kth - error)
+                self.rate(query, k, Among::Slots(slots), (mix, false), |kth, error, _| kth - error)
             }),
             Among::Slots(_) => None,
         };
         let among = sifted.as_deref().map_or(among, Among::Slots);
-        match self.by_codes(query, k, among, mix) {
+        // Whoever has looked ahead was alone.
+        let alone = self.known(ahead, mix.weight).is_some();
+        match self.by_codes(query, k, among, (mix, alone)) {
             Some(left) => exact(Among::Slots(&left)),
             None => exact(among),
         }
@@ -134,12 +142,18 @@ impl Table {
 
     /// The slots of those among `among` that can be among its best `k`, by their codes. `None` where that does not pay
     /// or leaves most of them.
-    fn by_codes(&self, query: &Query, k: usize, among: Among<'_>, mix: &Mix<'_>) -> Option<Vec<u32>> {
+    fn by_codes(
+        &self,
+        query: &Query,
+        k: usize,
+        among: Among<'_>,
+        (mix, alone): (&Mix<'_>, bool),
+    ) -> Option<Vec<u32>> {
         let count = self.count(among);
         if count / ROWS_FOR_ONE < k {
             return None;
         }
-        let left = self.rate(query, k, among, mix, |kth, error, rated| {
+        let left = self.rate(query, k, among, (mix, alone), |kth, error, rated| {
             // What is rated one more error below the k-th best by rows is worse.
             let bar = kth - 2.0 * error;
             let mut left = Vec::with_capacity(4 * k);
@@ -158,34 +172,54 @@ impl Table {
     }
 
     /// Gives `body` the `k`-th best of what those among `among` are worth by their codes, what each may be off by, and all
-    /// in their order. `None` where there are no codes or not so many rows.
+    /// in their order. `None` where there are no codes or not so many rows. `alone`: another thread may help.
     fn rate<T>(
         &self,
         query: &Query,
         k: usize,
         among: Among<'_>,
-        mix: &Mix<'_>,
+        (mix, alone): (&Mix<'_>, bool),
         body: impl FnOnce(f32, f32, &[f32]) -> T,
     ) -> Option<T> {
         let (codes, scales) = self.codes.as_ref()?;
         let last = k.checked_sub(1)?;
         RATED.with_borrow_mut(|rated| {
+            // Rates some rows, and gives their largest scale.
+            let rate = |among: Among<'_>, rated: &mut [f32]| {
+                let (mut rest, mut largest) = (rated.iter_mut(), 0.0f32);
+                let mut dots = [0i32; STRIDE];
+                each(codes, among, |slots, rows| {
+                    // SAFETY: the kernels come from `Kernels::available`.
+                    unsafe { (self.kernels.codes)(&query.codes, rows, &mut dots) };
+                    for ((dot, slot), place) in dots.iter().zip(slots).zip(&mut rest) {
+                        let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
+                        largest = largest.max(scale);
+                        let cosine = (dot - 128 * query.sum) as f32 * (query.scale * scale);
+                        *place = mix.total(self.id(*slot), cosine);
+                    }
+                });
+                largest
+            };
             rated.clear();
-            let mut top = TopK::new(k, f32::NEG_INFINITY, self.count(among));
-            let mut dots = [0i32; STRIDE];
-            let mut largest = 0.0f32;
-            each(codes, among, |slots, rows| {
-                // SAFETY: the kernels come from `Kernels::available`.
-                unsafe { (self.kernels.codes)(&query.codes, rows, &mut dots) };
-                rated.extend(dots.iter().zip(slots).map(|(dot, slot)| {
-                    let scale = scales.get(*slot as usize).copied().unwrap_or(0.0);
-                    largest = largest.max(scale);
-                    let cosine = (dot - 128 * query.sum) as f32 * (query.scale * scale);
-                    let score = mix.total(self.id(*slot), cosine);
-                    top.offer(score, u64::from(*slot));
-                    score
-                }));
-            });
+            rated.resize(self.count(among), 0.0);
+            let largest = match among {
+                Among::Slots(slots) if alone && slots.len() >= SHARED => {
+                    let parts = slots.chunks(PART).zip(rated.chunks_mut(PART));
+                    let parts: Vec<_> = parts.map(|(slots, rated)| Mutex::new((slots, rated, 0.0))).collect();
+                    let step = |at: usize| {
+                        let Some(part) = parts.get(at) else { return };
+                        let (slots, rated, largest) =
+                            &mut *part.lock().unwrap_or_else(PoisonError::into_inner);
+                        *largest = rate(Among::Slots(slots), rated);
+                    };
+                    aside(parts.len(), &step, || ());
+                    let largest = parts.into_iter().map(|part| part.into_inner().map_or(0.0, |part| part.2));
+                    largest.fold(0.0, f32::max)
+                }
+                _ => rate(among, rated),
+            };
+            let mut top = TopK::new(k, f32::NEG_INFINITY, rated.len());
+            (0..).zip(&*rated).for_each(|(at, score)| top.offer(*score, at));
             let error = mix.weight * self.codes_error(query.scale, largest);
             Some(body(top.into_sorted().get(last)?.score, error, rated))
         })
@@ -310,8 +344,9 @@ mod tests {
                 encode::decode(table.exact.get(asked).unwrap(), table.precision, size, &mut unit);
                 table.ask(&unit, |query| {
                     let exact = table.exact(query, (900, -2.0), Among::All, |_, cosine| cosine, |id| id);
-                    let rated = table
-                        .rate(query, 1, Among::Slots(&all), &mix, |_, error, rated| (error, rated.to_vec()));
+                    let rated = table.rate(query, 1, Among::Slots(&all), (&mix, false), |_, error, rated| {
+                        (error, rated.to_vec())
+                    });
                     let (error, rated) = rated.unwrap();
                     for hit in exact {
                         let code = *rated.get(hit.id as usize).unwrap();
