@@ -62,7 +62,7 @@ impl Common {
 impl Table {
     /// Looks what the rows of a table with signs have in common now.
     pub(super) fn find_common(&mut self) {
-        self.common = None;
+        (self.common, self.looked) = (None, self.len());
         let Some((rotation, _)) = &self.signs else { return };
         let (mut mean, mut row) = (vec![0.0f32; self.dimensions], Vec::new());
         let sample = (0..self.len()).step_by(self.len().div_ceil(SAMPLE).max(1));

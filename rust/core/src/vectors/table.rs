@@ -37,6 +37,8 @@ pub struct Table {
     pub(super) rotation: Option<Arc<Rotation>>,
     /// What the rows had in common when they were last looked at, if that was much.
     pub(super) common: Option<Common>,
+    /// How many rows there were then.
+    pub(super) looked: usize,
     pub(super) ids: Vec<u64>,
     /// How often a row was put or removed.
     pub(super) changes: u64,
@@ -63,6 +65,7 @@ impl Table {
             signs: None,
             rotation,
             common: None,
+            looked: 0,
             ids: Vec::new(),
             changes: 0,
             straight: true,
@@ -173,7 +176,8 @@ impl Table {
         self.straight &= id == u64::from(slot);
         self.ids.push(id);
         self.slots.insert(id, slot);
-        if self.len().is_power_of_two() {
+        // With twice as many, not whenever there are so many: rows come and go.
+        if self.signs.is_some() && self.len() >= 2 * self.looked {
             self.find_common();
         }
         slot
